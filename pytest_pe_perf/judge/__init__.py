@@ -1,0 +1,1 @@
+"""Numbers in, verdicts out. No clock, no disk, no pytest."""

@@ -1,0 +1,191 @@
+"""The only place where a verdict is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..model import METRICS, BaselineRow, Comparison, Judgement, Row, Sample, Verdict
+from ..units import format_change, format_quantity
+from .estimate import Z95_ONE_SIDED, lower_bound, minimum, ratio_of_minima
+
+# A stored row is the minimum over this many processes at least; fewer are not written (see baseline.update).
+BASELINE_PROCESSES = 3
+# A suspicion needs this many processes in all before it may fail a test: the first and two fresh ones.
+DECIDING_PROCESSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ExactMargin:
+    """A count or a size may grow by this much before it is a change: both must be exceeded."""
+
+    relative: float
+    absolute: float
+
+
+# peak: a string that is a few bytes longer is not a regression. allocations: one more a call is, found every time.
+# retained: a list that keeps its elements grows in steps, so that bytes per call scatter by a few.
+EXACT_MARGINS = {
+    "peak": ExactMargin(0.01, 64.0),
+    "allocations": ExactMargin(0.0, 0.0),
+    "retained": ExactMargin(0.05, 8.0),
+}
+
+
+def _problem(samples: Sequence[Sample]) -> str:
+    return next((sample.problem for sample in samples if sample.problem), "")
+
+
+def head_value(row: Row) -> float:
+    """Return the row's value over all its processes: the smallest, for times and for counts alike."""
+    return min(sample.value for sample in row.samples)
+
+
+def compare_noisy(row: Row, base: BaselineRow) -> Comparison:
+    """Compare minima over processes, normalised by the reference workload."""
+    head = [(sample.value, sample.reference) for sample in row.samples]
+    estimate = ratio_of_minima((base.value, base.reference), base.spread, BASELINE_PROCESSES, head)
+    return Comparison(
+        base=base.value,
+        head=minimum(head)[0],
+        ratio=estimate.ratio,
+        low=estimate.low,
+        high=estimate.high,
+        n=len(head),
+        threshold=row.threshold,
+        detectable=math.exp(math.log1p(row.threshold) + Z95_ONE_SIDED * estimate.error) - 1,
+        tier="stored",
+    )
+
+
+def _ratio(head: float, base: float) -> float:
+    if base:
+        return head / base
+    return math.inf if head else 1.0
+
+
+def _exact_allowance(row: Row, base: BaselineRow) -> float:
+    margin = EXACT_MARGINS[row.key.metric]
+    return max(margin.relative * base.value, margin.absolute, base.spread * base.value)
+
+
+def compare_exact(row: Row, base: BaselineRow) -> Comparison:
+    """Compare numbers that repeat to the last digit; the interval is what the processes saw."""
+    values = [sample.value for sample in row.samples]
+    # "More than this" is a change, and a whole number more than the allowance is the least that can be seen.
+    least = max(math.floor(_exact_allowance(row, base)) + 1.0, 1.0)
+    return Comparison(
+        base=base.value,
+        head=min(values),
+        ratio=_ratio(min(values), base.value),
+        low=_ratio(min(values), base.value),
+        high=_ratio(max(values), base.value),
+        n=len(values),
+        threshold=_ratio(base.value + least, base.value) - 1,
+        detectable=_ratio(base.value + least, base.value) - 1,
+        tier="counts",
+    )
+
+
+def _verdict_noisy(row: Row, comparison: Comparison) -> tuple[Verdict, str]:
+    """Decide with the whole interval: it must exclude what may be ignored, and the ratio exceed what is promised."""
+    margin, threshold = 1 + row.margin, 1 + row.threshold
+    change = format_change(comparison.ratio)
+    if comparison.low > margin and comparison.ratio > threshold:
+        if comparison.n < DECIDING_PROCESSES:
+            return Verdict.INCONCLUSIVE, f"{change} in {_processes(comparison.n)}; {DECIDING_PROCESSES} are needed"
+        return Verdict.REGRESSED, f"{change}, beyond {format_change(threshold)} in {_processes(comparison.n)}"
+    if comparison.high < 1 / margin and comparison.ratio < 1 / threshold:
+        if comparison.n < DECIDING_PROCESSES:
+            return Verdict.INCONCLUSIVE, f"{change} in {_processes(comparison.n)}; {DECIDING_PROCESSES} are needed"
+        return Verdict.IMPROVED, f"{change} in {_processes(comparison.n)}"
+    if 1 / margin <= comparison.ratio <= margin:
+        return Verdict.UNCHANGED, f"{change}, within {format_change(margin)}"
+    if comparison.ratio < 1:
+        # Faster, but by less than a stored baseline can prove: nobody has to act on that.
+        return Verdict.UNCHANGED, f"{change}: faster, by less than a stored baseline can prove"
+    return (
+        Verdict.INCONCLUSIVE,
+        f"{change} is more than {format_change(margin)} and less than a stored baseline can prove",
+    )
+
+
+def _verdict_exact(row: Row, base: BaselineRow, comparison: Comparison) -> tuple[Verdict, str]:
+    unit = METRICS[row.key.metric].unit
+    allowance = _exact_allowance(row, base)
+    values = [sample.value for sample in row.samples]
+    delta = comparison.head - base.value
+    if abs(delta) <= allowance:
+        return Verdict.UNCHANGED, "equal" if not delta else f"within {format_quantity(allowance, unit)}"
+    made_with = row.samples[0].made_with
+    if base.made_with != made_with:
+        return Verdict.NOT_COMPARABLE, f"recorded with {base.made_with or 'nothing named'}, this run has {made_with}"
+    if comparison.n < DECIDING_PROCESSES:
+        return Verdict.INCONCLUSIVE, f"differs in {_processes(comparison.n)}; {DECIDING_PROCESSES} are needed"
+    if delta > 0:
+        # min(values) is beyond the allowance, so every process is.
+        return Verdict.REGRESSED, f"{format_quantity(delta, unit)} more in {_processes(comparison.n)}"
+    if max(values) - base.value < -allowance:
+        return Verdict.IMPROVED, f"{format_quantity(-delta, unit)} less in {_processes(comparison.n)}"
+    seen = ", ".join(format_quantity(value, unit) for value in values)
+    return Verdict.INCONCLUSIVE, f"does not repeat: {seen}"
+
+
+def _processes(n: int) -> str:
+    return "1 process" if n == 1 else f"{n} processes"
+
+
+def _over_budget(row: Row) -> str:
+    """Return why the row is over its budget, or nothing. A time is judged by the lower bound of its interval."""
+    if row.budget is None:
+        return ""
+    metric = METRICS[row.key.metric]
+    values = [sample.value for sample in row.samples]
+    surely = lower_bound(values) if metric.assume == "noisy" else min(values)
+    if surely <= row.budget.limit:
+        return ""
+    return f"{format_quantity(min(values), metric.unit)}, limit {row.budget.text}"
+
+
+def judge(row: Row, base: BaselineRow | None) -> Judgement:
+    """Return the verdict on one row against its baseline row.
+
+    A verdict that would fail the test is only given once ``DECIDING_PROCESSES`` have measured it; until then such a
+    row is inconclusive, and ``suspected`` says that it must be measured again.
+    """
+    metric = METRICS[row.key.metric]
+    problem = _problem(row.samples)
+    value = head_value(row)
+
+    def verdict(word: Verdict, reason: str, comparison: Comparison | None = None) -> Judgement:
+        return Judgement(row.key, word, reason, value, comparison, row.budget, row.line)
+
+    if problem:
+        return verdict(Verdict.INCONCLUSIVE, problem)
+    over = _over_budget(row)
+    if over and len(row.samples) < DECIDING_PROCESSES:
+        return verdict(Verdict.INCONCLUSIVE, f"{over}; {DECIDING_PROCESSES} processes are needed to fail")
+    if base is None:
+        return verdict(Verdict.OVER_BUDGET, over) if over else verdict(Verdict.NEW, "no baseline row")
+    if base.source != row.source:
+        comparison = None
+        word, reason = Verdict.NOT_COMPARABLE, "the benchmark itself changed since its baseline was accepted"
+    elif metric.assume == "noisy":
+        comparison = compare_noisy(row, base)
+        word, reason = _verdict_noisy(row, comparison)
+    else:
+        comparison = compare_exact(row, base)
+        word, reason = _verdict_exact(row, base, comparison)
+    if over:
+        return verdict(Verdict.OVER_BUDGET, f"{over}; against its baseline: {word}, {reason}", comparison)
+    return verdict(word, reason, comparison)
+
+
+def suspected(row: Row, judgement: Judgement) -> bool:
+    """Whether fresh processes could turn this verdict into one that counts."""
+    return (
+        len(row.samples) < DECIDING_PROCESSES
+        and judgement.verdict is Verdict.INCONCLUSIVE
+        and not _problem(row.samples)
+    )

@@ -1,0 +1,42 @@
+"""The whole suite: a judgement for every row of the run and of the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..model import METRICS, BaselineRow, GateReport, Judgement, Key, Run, Verdict
+from .compare import judge
+
+
+def module_of(test: str) -> str:
+    """Return the module that a node id names."""
+    return test.split("::", 1)[0]
+
+
+def gate(run: Run, baseline: Mapping[Key, BaselineRow]) -> GateReport:
+    """Judge every row of ``run``, and name the rows of ``baseline`` that the run should have measured and did not."""
+    rows = [row for row in run.rows if METRICS[row.key.metric].assume != "nothing"]
+    judgements = [judge(row, baseline.get(row.key)) for row in rows]
+    gone, not_run = _absent(run, baseline)
+    judgements += [
+        Judgement(key, Verdict.MISSING, "it stands in the baseline and nothing measures it any more") for key in gone
+    ]
+    notes = (f"{not_run} baseline rows belong to tests that were not part of this run",) if not_run else ()
+    return GateReport(run.environment, tuple(judgements), run.skipped, notes)
+
+
+def _absent(run: Run, baseline: Mapping[Key, BaselineRow]) -> tuple[list[Key], int]:
+    """Return the baseline rows that are gone, and how many belong to tests that simply did not run."""
+    measured = {row.key for row in run.rows}
+    ran = {key.test for key in measured}
+    skipped = {item.test for item in run.skipped}
+    gone = []
+    not_run = 0
+    for key in sorted(baseline):
+        if key in measured or key.test in skipped:
+            continue
+        if key.test in ran or module_of(key.test) in run.complete:
+            gone.append(key)
+        else:
+            not_run += 1
+    return gone, not_run

@@ -1,0 +1,249 @@
+"""The things that travel between the rooms. Frozen; no behaviour to speak of.
+
+Values stand in base units: seconds, bytes, counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+RUN_FORMAT = 1
+
+
+class Verdict(StrEnum):
+    """What the gate says of a row. There are no other words."""
+
+    REGRESSED = "regressed"
+    OVER_BUDGET = "over budget"
+    IMPROVED = "improved"
+    UNCHANGED = "unchanged"
+    INCONCLUSIVE = "inconclusive"
+    NOT_COMPARABLE = "not comparable"
+    NEW = "new"
+    MISSING = "missing"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A kind of number, which says itself how it is judged.
+
+    ``assume``: ``exact`` repeats to the last digit and is compared as it is; ``noisy`` is compared by an interval;
+    ``nothing`` is shown and never judged.
+    """
+
+    name: str
+    unit: Literal["s", "B", "1"]
+    better: Literal["lower", "higher"]
+    assume: Literal["exact", "noisy", "nothing"]
+    title: str
+
+
+METRICS: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric("latency", "s", "lower", "noisy", "time per call"),
+        Metric("cpu", "s", "lower", "nothing", "CPU time per call"),
+        Metric("peak", "B", "lower", "exact", "peak memory of a call"),
+        Metric("allocations", "1", "lower", "exact", "allocations of a call"),
+        Metric("retained", "B", "lower", "exact", "memory kept by a call"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Names a row: a metric of one measurement of one test.
+
+    ``test`` is pytest's node id; ``name`` the measurement's name within the test, empty where there is one only.
+    """
+
+    test: str
+    name: str
+    metric: str
+
+    @property
+    def label(self) -> str:
+        """The test, and the measurement's name where it has one."""
+        return f"{self.test} [{self.name}]" if self.name else self.test
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one process measured of one row.
+
+    ``value`` is what gets compared: the minimum of the readings for a latency, the number itself for a count.
+    ``count`` is the number of readings and ``calls`` the number of calls each of them spans.
+    ``reference`` is the minimum of the reference workload in the same process and seconds; None where the metric
+    does not depend on the machine's speed. ``quantiles`` are the 0, 5, 25, 50, 75, 95 and 100 % quantiles.
+    ``made_with`` names what the number depends on besides the code ("memray 1.20.0, cpython 3.11.7").
+    ``problem`` says why the number may not be judged; empty where it may.
+    """
+
+    value: float
+    count: int
+    calls: int
+    quantiles: tuple[float, ...] = ()
+    reference: float | None = None
+    made_with: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """An absolute limit, in the metric's base unit, with the words in which the user gave it."""
+
+    limit: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Everything a run knows of one row: a sample for each process that measured it.
+
+    ``source`` is the hash of the benchmark's own source. ``threshold`` and ``margin`` are fractions.
+    """
+
+    key: Key
+    samples: tuple[Sample, ...]
+    source: str
+    threshold: float
+    margin: float
+    budget: Budget | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Who measured: the facts that make two runs comparable, and nothing that moves by itself."""
+
+    implementation: str
+    python: str
+    os: str
+    cpu: str
+    cores: int
+
+    @property
+    def slug(self) -> str:
+        """The name of the environment's folder among the baselines."""
+        return f"{self.implementation}-{self.python}-{self.os}-{self.cpu}-{self.cores}cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A performance test that gave no number, and why."""
+
+    test: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One session. ``context`` may differ between comparable runs and is only shown.
+
+    ``complete`` lists the modules whose tests were all collected: only there can a baseline row be called missing.
+    """
+
+    format: int
+    started: str
+    environment: Environment
+    context: dict[str, str]
+    rows: tuple[Row, ...]
+    skipped: tuple[Skipped, ...] = ()
+    complete: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineRow:
+    """The accepted value of a row.
+
+    ``spread`` is the standard deviation of the logarithm between the processes that recorded it (for exact metrics
+    their relative range), ``reason`` what a person said when they accepted a worse value.
+    """
+
+    key: Key
+    value: float
+    source: str
+    reference: float | None = None
+    spread: float = 0.0
+    made_with: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Base against head. ``ratio``, ``low`` and ``high`` are head over base; ``low`` to ``high`` is the 95 % interval.
+
+    ``n`` is the number of processes on head's side. ``detectable`` is the smallest change that this row would have
+    shown in 95 of 100 runs, as a fraction. A ratio against a base of zero is infinite, or 1 where head is zero too.
+    """
+
+    base: float
+    head: float
+    ratio: float
+    low: float
+    high: float
+    n: int
+    threshold: float
+    detectable: float
+    tier: Literal["counts", "paired", "stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict on one row and what it rests on."""
+
+    key: Key
+    verdict: Verdict
+    reason: str
+    value: float | None = None
+    comparison: Comparison | None = None
+    budget: Budget | None = None
+    line: int = 0
+
+    @property
+    def fails(self) -> bool:
+        """Whether the test of this row must fail."""
+        return self.verdict in (Verdict.REGRESSED, Verdict.OVER_BUDGET)
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """What the gate says of a run: a judgement per row, worst first is the reporter's business."""
+
+    environment: Environment
+    judgements: tuple[Judgement, ...]
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def count(self, verdict: Verdict) -> int:
+        """Return how many rows have this verdict."""
+        return sum(1 for judgement in self.judgements if judgement.verdict is verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One run of one row, as the history remembers it."""
+
+    started: str
+    commit: str
+    value: float
+    reference: float | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an update would do to a baseline row.
+
+    ``create`` adds a row, ``fix`` replaces one that the run contradicts, ``update`` tightens one that improved or
+    refreshes one that could not be compared, ``trim`` removes one whose test is gone.
+    """
+
+    kind: Literal["create", "fix", "update", "trim"]
+    key: Key
+    old: BaselineRow | None
+    new: BaselineRow | None
+    worse: bool = False
