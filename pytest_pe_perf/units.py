@@ -64,7 +64,8 @@ def _scaled(value: float, steps: list[tuple[float, str]]) -> str:
     # 0.9995 and above would round up to "1000" of this unit: take the next one.
     scale, unit = next(((s, u) for s, u in steps if size >= s * 0.9995), steps[-1])
     number = value / scale
-    digits = 0 if abs(number) >= 100 else 1 if abs(number) >= 10 else 2
+    # 9.995 and 99.95 would round up to a fourth digit.
+    digits = 0 if abs(number) >= 99.95 else 1 if abs(number) >= 9.995 else 2
     return f"{number:.{digits}f} {unit}"
 
 
@@ -75,14 +76,14 @@ def format_seconds(value: float) -> str:
 
 def format_bytes(value: float) -> str:
     """Return ``value`` bytes with three digits: ``"1.50 KiB"``."""
-    if abs(value) < 1000:
+    if abs(value) < 999.5:
         return f"{value:.3g} B"
     return _scaled(value, [(2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB")])
 
 
 def format_count(value: float) -> str:
     """Return a count: ``"1,234"``."""
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
 
 
 def format_quantity(value: float, unit: str) -> str:
@@ -97,5 +98,5 @@ def format_change(ratio: float) -> str:
     if not math.isfinite(ratio):
         return "new" if ratio == math.inf else "?"
     if ratio >= 2:
-        return f"{ratio:.3g}x" if ratio < 1000 else f"{ratio:.0f}x"
-    return f"{(ratio - 1) * 100:+.1f} %"
+        return f"{ratio:.3g}x" if ratio < 999.5 else f"{ratio:.0f}x"
+    return f"{(ratio - 1) * 100:+z.1f} %"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..model import METRICS, BaselineRow, Comparison, Judgement, Row, Sample, Verdict
-from ..units import format_change, format_quantity
-from .estimate import Z95_ONE_SIDED, lower_bound, minimum, ratio_of_minima
+from pytest_pe_perf.model import METRICS, BaselineRow, Comparison, Judgement, Row, Verdict
+from pytest_pe_perf.units import format_change, format_quantity
+
+from .estimate import SLOW, Z95, Z95_ONE_SIDED, lower_bound, minimum, ratio_of_minima
 
 # A stored row is the minimum over this many processes at least; fewer are not written (see baseline.update).
 BASELINE_PROCESSES = 3
@@ -33,8 +33,20 @@ EXACT_MARGINS = {
 }
 
 
-def _problem(samples: Sequence[Sample]) -> str:
-    return next((sample.problem for sample in samples if sample.problem), "")
+def _usable(number: float, metric: str) -> bool:
+    # A time of zero was never measured; a count of zero is a fine one.
+    return math.isfinite(number) and (number >= 0 if METRICS[metric].assume == "exact" else number > 0)
+
+
+def _problem(row: Row) -> str:
+    """Return why the row's numbers may not be judged, or nothing."""
+    for sample in row.samples:
+        if sample.problem:
+            return sample.problem
+        numbers = (sample.value,) if sample.reference is None else (sample.value, sample.reference)
+        if not all(_usable(number, row.key.metric) for number in numbers):
+            return f"{' and '.join(map(str, numbers))} cannot be measured values"
+    return ""
 
 
 def head_value(row: Row) -> float:
@@ -42,10 +54,22 @@ def head_value(row: Row) -> float:
     return min(sample.value for sample in row.samples)
 
 
+def _pairs(row: Row) -> list[tuple[float, float | None]]:
+    return [(sample.value, sample.reference) for sample in row.samples]
+
+
+def _speed(row: Row, base: BaselineRow) -> float:
+    """Return the time that the reference workload takes now over the one that it took for the baseline."""
+    reference = minimum(_pairs(row))[1]
+    return 1.0 if reference is None or base.reference is None else reference / base.reference
+
+
 def compare_noisy(row: Row, base: BaselineRow) -> Comparison:
     """Compare minima over processes, normalised by the reference workload."""
-    head = [(sample.value, sample.reference) for sample in row.samples]
+    head = _pairs(row)
     estimate = ratio_of_minima((base.value, base.reference), base.spread, BASELINE_PROCESSES, head)
+    # What the rule asks for: a ratio beyond the threshold, in an interval that lies beyond the margin.
+    needed = max(math.log1p(row.threshold), math.log1p(row.margin) + Z95 * estimate.error)
     return Comparison(
         base=base.value,
         head=minimum(head)[0],
@@ -54,7 +78,7 @@ def compare_noisy(row: Row, base: BaselineRow) -> Comparison:
         high=estimate.high,
         n=len(head),
         threshold=row.threshold,
-        detectable=math.exp(math.log1p(row.threshold) + Z95_ONE_SIDED * estimate.error) - 1,
+        detectable=math.expm1(needed + Z95_ONE_SIDED * estimate.error),
         tier="stored",
     )
 
@@ -73,8 +97,9 @@ def _exact_allowance(row: Row, base: BaselineRow) -> float:
 def compare_exact(row: Row, base: BaselineRow) -> Comparison:
     """Compare numbers that repeat to the last digit; the interval is what the processes saw."""
     values = [sample.value for sample in row.samples]
-    # "More than this" is a change, and a whole number more than the allowance is the least that can be seen.
-    least = max(math.floor(_exact_allowance(row, base)) + 1.0, 1.0)
+    # "More than this" is a change, and the next whole number above the allowance is the least that can be seen.
+    allowance = _exact_allowance(row, base)
+    least = math.floor(allowance) + 1.0
     return Comparison(
         base=base.value,
         head=min(values),
@@ -82,14 +107,16 @@ def compare_exact(row: Row, base: BaselineRow) -> Comparison:
         low=_ratio(min(values), base.value),
         high=_ratio(max(values), base.value),
         n=len(values),
-        threshold=_ratio(base.value + least, base.value) - 1,
+        threshold=_ratio(base.value + allowance, base.value) - 1,
         detectable=_ratio(base.value + least, base.value) - 1,
         tier="counts",
     )
 
 
-def _verdict_noisy(row: Row, comparison: Comparison) -> tuple[Verdict, str]:
+def _verdict_noisy(row: Row, base: BaselineRow, comparison: Comparison) -> tuple[Verdict, str]:
     """Decide with the whole interval: it must exclude what may be ignored, and the ratio exceed what is promised."""
+    if (base.reference is None) != (minimum(_pairs(row))[1] is None):
+        return Verdict.NOT_COMPARABLE, "only one side was measured against the reference workload"
     margin, threshold = 1 + row.margin, 1 + row.threshold
     change = format_change(comparison.ratio)
     if comparison.low > margin and comparison.ratio > threshold:
@@ -100,6 +127,10 @@ def _verdict_noisy(row: Row, comparison: Comparison) -> tuple[Verdict, str]:
         if comparison.n < DECIDING_PROCESSES:
             return Verdict.INCONCLUSIVE, f"{change} in {_processes(comparison.n)}; {DECIDING_PROCESSES} are needed"
         return Verdict.IMPROVED, f"{change} in {_processes(comparison.n)}"
+    if comparison.n < DECIDING_PROCESSES and comparison.ratio <= margin and (speed := _speed(row, base)) > SLOW:
+        # A process in which only the reference workload was slow would hide a change of the same size.
+        slow = f"reference workload {format_change(speed)} in {_processes(comparison.n)}"
+        return Verdict.INCONCLUSIVE, f"{change}, but the {slow}; {DECIDING_PROCESSES} are needed"
     if 1 / margin <= comparison.ratio <= margin:
         return Verdict.UNCHANGED, f"{change}, within {format_change(margin)}"
     if comparison.ratio < 1:
@@ -115,19 +146,18 @@ def _verdict_exact(row: Row, base: BaselineRow, comparison: Comparison) -> tuple
     unit = METRICS[row.key.metric].unit
     allowance = _exact_allowance(row, base)
     values = [sample.value for sample in row.samples]
-    delta = comparison.head - base.value
-    if abs(delta) <= allowance:
-        return Verdict.UNCHANGED, "equal" if not delta else f"within {format_quantity(allowance, unit)}"
+    least, most = min(values) - base.value, max(values) - base.value
+    if -allowance <= least and most <= allowance:
+        return Verdict.UNCHANGED, f"within {format_quantity(allowance, unit)}" if least or most else "equal"
     made_with = row.samples[0].made_with
     if base.made_with != made_with:
         return Verdict.NOT_COMPARABLE, f"recorded with {base.made_with or 'nothing named'}, this run has {made_with}"
     if comparison.n < DECIDING_PROCESSES:
         return Verdict.INCONCLUSIVE, f"differs in {_processes(comparison.n)}; {DECIDING_PROCESSES} are needed"
-    if delta > 0:
-        # min(values) is beyond the allowance, so every process is.
-        return Verdict.REGRESSED, f"{format_quantity(delta, unit)} more in {_processes(comparison.n)}"
-    if max(values) - base.value < -allowance:
-        return Verdict.IMPROVED, f"{format_quantity(-delta, unit)} less in {_processes(comparison.n)}"
+    if least > allowance:
+        return Verdict.REGRESSED, f"{format_quantity(least, unit)} more in {_processes(comparison.n)}"
+    if most < -allowance:
+        return Verdict.IMPROVED, f"{format_quantity(-most, unit)} less in {_processes(comparison.n)}"
     seen = ", ".join(format_quantity(value, unit) for value in values)
     return Verdict.INCONCLUSIVE, f"does not repeat: {seen}"
 
@@ -155,7 +185,7 @@ def judge(row: Row, base: BaselineRow | None) -> Judgement:
     row is inconclusive, and ``suspected`` says that it must be measured again.
     """
     metric = METRICS[row.key.metric]
-    problem = _problem(row.samples)
+    problem = _problem(row)
     value = head_value(row)
 
     def verdict(word: Verdict, reason: str, comparison: Comparison | None = None) -> Judgement:
@@ -171,9 +201,12 @@ def judge(row: Row, base: BaselineRow | None) -> Judgement:
     if base.source != row.source:
         comparison = None
         word, reason = Verdict.NOT_COMPARABLE, "the benchmark itself changed since its baseline was accepted"
+    elif not all(_usable(x, row.key.metric) for x in (base.value, base.reference) if x is not None):
+        comparison = None
+        word, reason = Verdict.NOT_COMPARABLE, "the baseline's numbers cannot be measured values"
     elif metric.assume == "noisy":
         comparison = compare_noisy(row, base)
-        word, reason = _verdict_noisy(row, comparison)
+        word, reason = _verdict_noisy(row, base, comparison)
     else:
         comparison = compare_exact(row, base)
         word, reason = _verdict_exact(row, base, comparison)
@@ -184,8 +217,4 @@ def judge(row: Row, base: BaselineRow | None) -> Judgement:
 
 def suspected(row: Row, judgement: Judgement) -> bool:
     """Whether fresh processes could turn this verdict into one that counts."""
-    return (
-        len(row.samples) < DECIDING_PROCESSES
-        and judgement.verdict is Verdict.INCONCLUSIVE
-        and not _problem(row.samples)
-    )
+    return len(row.samples) < DECIDING_PROCESSES and judgement.verdict is Verdict.INCONCLUSIVE and not _problem(row)

@@ -9,6 +9,12 @@ from dataclasses import dataclass
 # Standard deviation of the logarithm of a process's minimum, between fresh processes of identical code: layout of
 # memory and hash seeds alone make 1 to 2.5 % (docs/method.md). No spread computed from three processes may claim less.
 LAYOUT_SPREAD = 0.025
+# In one process of twenty the fast speed of a virtual machine never comes and the minimum is 40 to 60 % high. A process
+# that is off by more than this factor is such a one, whatever the layout: it says nothing of how the others scatter.
+SLOW = 1.2
+# Standard deviation of the minimum of n normal variables of standard deviation 1, from n = 1 on. For more than ten the
+# last one stands: a little too large, which is the safe side.
+MINIMUM_DEVIATION = (1.0, 0.8256, 0.7480, 0.7012, 0.6690, 0.6449, 0.6260, 0.6107, 0.5978, 0.5868)
 Z95 = 1.959963984540054
 Z95_ONE_SIDED = 1.6448536269514722
 
@@ -40,12 +46,25 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def spread(values: Sequence[float]) -> float:
-    """Return the sample standard deviation of the logarithms of positive values; 0 for fewer than two."""
-    if len(values) < 2:
+    """Return the standard deviation of the logarithms of positive values, without those that are off by ``SLOW``.
+
+    One slow process in three would make it 25 times larger, and the row blind; the minimum does not see that process
+    either. It is 0 where fewer than two values lie around the median: ``LAYOUT_SPREAD`` is assumed then.
+    """
+    if not values:
         return 0.0
-    logs = [math.log(value) for value in values]
-    mean = math.fsum(logs) / len(logs)
-    return math.sqrt(math.fsum((x - mean) ** 2 for x in logs) / (len(logs) - 1))
+    logs = sorted(math.log(value) for value in values)
+    median = quantile(logs, 0.5)
+    near = [x for x in logs if abs(x - median) <= math.log(SLOW)]
+    if len(near) < 2:
+        return 0.0
+    mean = math.fsum(near) / len(near)
+    return math.sqrt(math.fsum((x - mean) ** 2 for x in near) / (len(near) - 1))
+
+
+def error_of_minimum(deviation: float, n: int) -> float:
+    """Return the standard error of the smallest of ``n`` processes that scatter by ``deviation``, or by the layout."""
+    return max(LAYOUT_SPREAD, deviation) * MINIMUM_DEVIATION[min(n, len(MINIMUM_DEVIATION)) - 1]
 
 
 def normalised(value: float, reference: float | None) -> float:
@@ -71,8 +90,9 @@ def ratio_of_minima(
 ) -> Estimate:
     """Return head over base, both divided by the reference workload, with its interval.
 
-    ``base`` and the items of ``head`` are (value, reference) of a process. The standard error assumes independent
-    processes, each with the larger of the spread seen and ``LAYOUT_SPREAD``.
+    ``base`` and the items of ``head`` are (value, reference) of a process. The error assumes independent processes.
+    Head's scatter counts where it is larger than the one on record, never where it is smaller: three processes know
+    little of it.
     """
     value, reference = minimum(head)
     if reference is None or base[1] is None:
@@ -81,15 +101,13 @@ def ratio_of_minima(
     else:
         ratio = normalised(value, reference) / normalised(*base)
         shares = [normalised(v, r) for v, r in head]
-    # The spread of the head's processes inflates the interval only where it is larger than the one on record: a lone
-    # slow process is no evidence, but it is a reason to trust the others less.
-    head_variance = max(LAYOUT_SPREAD, base_spread, spread(shares)) ** 2 / len(shares)
-    base_variance = max(LAYOUT_SPREAD, base_spread) ** 2 / base_n
-    error = math.sqrt(head_variance + base_variance)
+    error = math.hypot(
+        error_of_minimum(max(base_spread, spread(shares)), len(shares)),
+        error_of_minimum(base_spread, base_n),
+    )
     return Estimate(ratio, ratio * math.exp(-Z95 * error), ratio * math.exp(Z95 * error), error)
 
 
 def lower_bound(values: Sequence[float]) -> float:
     """Return the lower end of the 95 % interval of a time whose minima in fresh processes are ``values``."""
-    error = max(LAYOUT_SPREAD, spread(values)) / math.sqrt(len(values))
-    return min(values) * math.exp(-Z95 * error)
+    return min(values) * math.exp(-Z95 * error_of_minimum(spread(values), len(values)))

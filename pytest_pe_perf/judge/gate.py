@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..model import METRICS, BaselineRow, GateReport, Judgement, Key, Run, Verdict
+from pytest_pe_perf.model import METRICS, BaselineRow, GateReport, Judgement, Key, Run, Verdict
+
 from .compare import judge
 
 
@@ -21,7 +22,8 @@ def gate(run: Run, baseline: Mapping[Key, BaselineRow]) -> GateReport:
     judgements += [
         Judgement(key, Verdict.MISSING, "it stands in the baseline and nothing measures it any more") for key in gone
     ]
-    notes = (f"{not_run} baseline rows belong to tests that were not part of this run",) if not_run else ()
+    belong = "baseline row belongs" if not_run == 1 else "baseline rows belong"
+    notes = (f"{not_run} {belong} to tests that were not part of this run",) if not_run else ()
     return GateReport(run.environment, tuple(judgements), run.skipped, notes)
 
 
@@ -33,7 +35,7 @@ def _absent(run: Run, baseline: Mapping[Key, BaselineRow]) -> tuple[list[Key], i
     gone = []
     not_run = 0
     for key in sorted(baseline):
-        if key in measured or key.test in skipped:
+        if key in measured or key.test in skipped or METRICS[key.metric].assume == "nothing":
             continue
         if key.test in ran or module_of(key.test) in run.complete:
             gone.append(key)

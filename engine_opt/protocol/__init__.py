@@ -1,0 +1,1 @@
+"""What is decided. Pure; scalar and streaming; nothing but the standard library."""

@@ -1,0 +1,79 @@
+"""Order statistics of the last n values, kept sorted between updates."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+
+from engine_opt.errors import InsufficientData
+from engine_opt.protocol.indicators import mean_and_deviation
+
+
+class RankedWindow:
+    """The last n values, in order of arrival and in order of size.
+
+    An update costs one binary search and one move in a list of n floats; a rank, median or median absolute deviation
+    costs one binary search. Nothing is sorted again.
+    """
+
+    __slots__ = ("_arrived", "_ordered")
+
+    def __init__(self, n: int) -> None:
+        self._arrived: deque[float] = deque(maxlen=n)
+        self._ordered: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._arrived)
+
+    def push(self, value: float) -> None:
+        """Take the next value; the oldest leaves when the window is full."""
+        if len(self._arrived) == self._arrived.maxlen:
+            del self._ordered[bisect_left(self._ordered, self._arrived[0])]
+        self._arrived.append(value)
+        insort(self._ordered, value)
+
+    def percentile(self, value: float) -> float:
+        """Return the mid-rank of `value` among the window, 0-100: values below, and half of the equal ones."""
+        self._require_some()
+        below, not_above = bisect_left(self._ordered, value), bisect_right(self._ordered, value)
+        return 50.0 * (below + not_above) / len(self._ordered)
+
+    def z_score(self, value: float) -> float | None:
+        """Return how many sample standard deviations `value` is from the mean; None where the window is flat."""
+        if len(self._arrived) < 2 or self._ordered[0] == self._ordered[-1]:  # two make a deviation
+            return None
+        mean, deviation = mean_and_deviation(self._arrived)
+        return (value - mean) / deviation if deviation > 0.0 else None
+
+    def median(self) -> float:
+        """Return the median."""
+        self._require_some()
+        n = len(self._ordered)
+        return (self._ordered[(n - 1) // 2] + self._ordered[n // 2]) / 2.0
+
+    def median_deviation(self) -> float:
+        """Return the median absolute deviation from the median (not scaled)."""
+        ordered, centre = self._ordered, self.median()
+        # The k values closest to the centre are neighbours in the sorted list: search for where they start.
+        n = len(ordered)
+        k = n // 2 + 1
+        low, high = 0, n - k
+        while low < high:
+            middle = (low + high) // 2
+            if centre - ordered[middle] > ordered[middle + k] - centre:
+                low = middle + 1
+            else:
+                high = middle
+        left, right = centre - ordered[low], ordered[low + k - 1] - centre
+        farthest = max(left, right)
+        if n % 2:
+            return farthest
+        # An even window: the mean of the k-th and the one closer by one, found by dropping the farthest.
+        if left > right:
+            low += 1
+        next_farthest = max(centre - ordered[low], ordered[low + k - 2] - centre)
+        return (farthest + next_farthest) / 2.0
+
+    def _require_some(self) -> None:
+        if not self._ordered:
+            raise InsufficientData(1, 0)

@@ -1,0 +1,1 @@
+"""The accepted reference: JSON in git, reviewed like code."""

@@ -1,0 +1,101 @@
+"""A plan on a screen: what changes, module by module, and what is left alone."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from itertools import groupby
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pytest_pe_perf.judge.estimate import normalised
+from pytest_pe_perf.judge.gate import module_of
+from pytest_pe_perf.model import METRICS, BaselineRow, Change, Key
+from pytest_pe_perf.units import format_change, format_quantity
+
+from .update import Plan
+
+_COLOURS = {"create": "cyan", "fix": "red", "update": "green", "trim": "dim"}
+_LEFT_SHOWN = 10
+
+
+def lines(plan: Plan, width: int) -> list[str]:
+    """Return the plan as plain lines of at most ``width`` columns."""
+    text = io.StringIO()
+    Console(file=text, width=width, color_system=None, legacy_windows=False).print(renderable(plan))
+    return [line.rstrip() for line in text.getvalue().splitlines()]
+
+
+def renderable(plan: Plan) -> RenderableType:
+    """Return the plan as something that rich prints in any width."""
+    return Group(*_changes(plan), *_left(plan), Text(summary(plan)))
+
+
+def summary(plan: Plan) -> str:
+    """Return the plan in one line: ``"1 create, 2 fix, 40 unchanged, 3 left alone"``."""
+    counts = {kind: sum(change.kind == kind for change in plan.changes) for kind in _COLOURS}
+    counts |= {"unchanged": plan.unchanged, "left alone": len(plan.left)}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "no rows"
+
+
+def _changes(plan: Plan) -> Iterator[RenderableType]:
+    values = {change.key: _values(change) for change in plan.changes}
+    widths = [max(map(len, column), default=0) for column in zip(*values.values(), strict=True)]
+    for module, changes in groupby(plan.changes, key=lambda change: module_of(change.key.test)):
+        table = Table.grid(padding=(0, 2, 0, 0), expand=False)
+        table.add_column(width=max(map(len, _COLOURS)))
+        table.add_column(overflow="fold")
+        table.add_column(width=max(map(len, METRICS)))
+        table.add_column(width=widths[0])
+        table.add_column(width=widths[1], justify="right")
+        for change in changes:
+            kind = Text(change.kind, style=_COLOURS[change.kind])
+            pair, ratio = values[change.key]
+            table.add_row(kind, _label(change.key), change.key.metric, pair, Text(ratio, "red" if change.worse else ""))
+        yield Text(printable(module), style="bold")
+        yield Padding(table, (0, 0, 1, 2))
+
+
+def _values(change: Change) -> tuple[str, str]:
+    """Return the old and the new value, and the change between them."""
+    unit = METRICS[change.key.metric].unit
+    old, new = (row and format_quantity(row.value, unit) for row in (change.old, change.new))
+    if change.old is None or change.new is None:
+        return new or old or "", "new" if change.new else "gone"
+    return f"{old} -> {new}", _ratio(change.old, change.new)
+
+
+def _ratio(old: BaselineRow, new: BaselineRow) -> str:
+    # As the judge compares them: times in units of the reference workload, where both rows know it.
+    if old.reference and new.reference:
+        return format_change(normalised(new.value, new.reference) / normalised(old.value, old.reference))
+    if not old.value:
+        return "from 0" if new.value else format_change(1.0)
+    ratio = new.value / old.value
+    return format_change(ratio) if math.isfinite(ratio) else "from 0"
+
+
+def _left(plan: Plan) -> Iterator[RenderableType]:
+    by_reason: dict[str, list[Key]] = {}
+    for key, why in plan.left:
+        by_reason.setdefault(why, []).append(key)
+    for why, keys in by_reason.items():
+        yield Text(f"left alone: {printable(why)}", style="yellow")
+        rows = [f"{key.metric} of {printable(key.label)}" for key in keys[:_LEFT_SHOWN]]
+        if len(keys) > _LEFT_SHOWN:
+            rows.append(f"... and {len(keys) - _LEFT_SHOWN} more")
+        yield Padding(Text("\n".join(rows), overflow="fold"), (0, 0, 1, 2))
+
+
+def _label(key: Key) -> Text:
+    label = key.label.removeprefix(f"{module_of(key.test)}::")
+    return Text(printable(label), overflow="fold")
+
+
+def printable(text: str) -> str:
+    r"""Return ``text`` with what is not seen or moves the cursor spelled out: ``"\x1b"`` becomes ``"\\x1b"``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,0 +1,181 @@
+"""What a run would change in the baseline: first a plan, which is only looked at, then the change itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pytest_pe_perf.errors import ReasonNeededError, UsageError
+from pytest_pe_perf.judge.compare import BASELINE_PROCESSES, head_value, judge
+from pytest_pe_perf.judge.estimate import minimum, normalised, spread
+from pytest_pe_perf.judge.gate import module_of
+from pytest_pe_perf.model import (
+    METRICS,
+    BaselineRow,
+    Change,
+    Environment,
+    GateReport,
+    Judgement,
+    Key,
+    Row,
+    Run,
+    Verdict,
+)
+
+from . import store
+
+_NAMED_IN_A_MESSAGE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an update would do. ``left`` names the rows that it must leave alone, and why.
+
+    ``unchanged`` is the number of rows that are as the baseline says: nothing is done about them.
+    """
+
+    changes: tuple[Change, ...] = ()
+    left: tuple[tuple[Key, str], ...] = ()
+    unchanged: int = 0
+
+
+def plan(run: Run, report: GateReport, baseline: Mapping[Key, BaselineRow], only: Sequence[str] = ()) -> Plan:
+    """Return what accepting ``run`` would change. ``report`` is the gate's on ``run`` against ``baseline``.
+
+    ``only`` limits it to the tests that one of the patterns names: a node id, the beginning of one (a folder, a file,
+    a class, a test without its parameters), or either with ``*`` and ``?``.
+
+    Raises:
+        UsageError: a pattern names no test of the run.
+
+    """
+    rows = {row.key: row for row in run.rows}
+    changes: list[Change] = []
+    left: list[tuple[Key, str]] = []
+    unchanged = 0
+    for judgement in _selected(report.judgements, only):
+        key = judgement.key
+        outcome = _outcome(judgement, rows.get(key), baseline.get(key))
+        if outcome is None:
+            unchanged += 1
+        elif isinstance(outcome, Change):
+            changes.append(outcome)
+        else:
+            left.append((key, outcome))
+    return Plan(tuple(sorted(changes, key=lambda change: change.key)), tuple(sorted(left)), unchanged)
+
+
+def row_from(row: Row) -> BaselineRow:
+    """Return what is accepted of a measured row: the smallest value and reference over its processes.
+
+    ``spread`` is the standard deviation of the logarithm of their normalised values; for an exact metric their
+    relative range, 0 where the smallest is 0.
+    """
+    value, reference, scatter = head_value(row), None, 0.0
+    if METRICS[row.key.metric].assume == "noisy":
+        _, reference = minimum([(sample.value, sample.reference) for sample in row.samples])
+        scatter = spread([normalised(sample.value, sample.reference) for sample in row.samples])
+    elif value:
+        scatter = (max(sample.value for sample in row.samples) - value) / value
+    return BaselineRow(row.key, value, row.source, reference, scatter, row.samples[0].made_with)
+
+
+def apply(changes: Iterable[Change], folder: Path, environment: Environment, reason: str = "") -> tuple[Path, ...]:
+    """Change the baseline files, all or none, and return their paths; those without rows are gone.
+
+    ``reason`` is stored on the rows that get worse.
+
+    Raises:
+        ReasonNeededError: a row gets worse and there is no reason.
+        BaselineError: a file on disk cannot be trusted.
+        WriteError: a file cannot be written.
+
+    """
+    changes, reason = tuple(changes), reason.strip()
+    worse = [change.key for change in changes if change.worse]
+    if worse and not reason:
+        raise ReasonNeededError(_reason_needed(worse))
+    if not changes:
+        return ()
+    rows = store.load(folder, environment)
+    for change in changes:
+        if change.new is None:
+            rows.pop(change.key, None)
+        else:
+            rows[change.key] = replace(change.new, reason=reason if change.worse else "")
+    touched: dict[str, list[BaselineRow]] = {module_of(change.key.test): [] for change in changes}
+    for row in rows.values():
+        if (module := module_of(row.key.test)) in touched:
+            touched[module].append(row)
+    return store.save(folder, environment, touched)
+
+
+def plan_lines(plan: Plan, width: int = 80) -> list[str]:
+    """Return the plan as plain lines of at most ``width`` columns, for those who have no rich console."""
+    from .show import lines  # rich is for those who look
+
+    return lines(plan, width)
+
+
+def _outcome(judgement: Judgement, row: Row | None, base: BaselineRow | None) -> Change | str | None:
+    """Return the change that the verdict asks for, why the row is left alone, or nothing where all is well."""
+    if row is None:
+        return Change("trim", judgement.key, base, None)
+    word, reason = judgement.verdict, judgement.reason
+    if word is Verdict.OVER_BUDGET:
+        # The limit stays; the baseline follows what the comparison alone says.
+        underlying = judge(replace(row, budget=None), base)
+        word, reason = underlying.verdict, underlying.reason
+    if word in (Verdict.UNCHANGED, Verdict.ACCEPTED):
+        return None
+    if word is Verdict.INCONCLUSIVE:
+        return reason
+    if len(row.samples) < BASELINE_PROCESSES:
+        processes = "1 process" if len(row.samples) == 1 else f"{len(row.samples)} processes"
+        return f"measured in {processes}; {BASELINE_PROCESSES} are needed"
+    if base is None:
+        return Change("create", row.key, None, row_from(row))
+    if word is Verdict.REGRESSED:
+        return Change("fix", row.key, base, row_from(row), worse=True)
+    return Change("update", row.key, base, row_from(row), worse=word is Verdict.NOT_COMPARABLE and _worse(row, base))
+
+
+def _worse(row: Row, base: BaselineRow) -> bool:
+    """Whether the row would be beyond the judge's margin if it could be compared."""
+    comparable = replace(base, source=row.source, made_with=row.samples[0].made_with)
+    judgement = judge(replace(row, budget=None), comparable)
+    if judgement.verdict is Verdict.INCONCLUSIVE and judgement.comparison:
+        return judgement.comparison.ratio > 1
+    return judgement.verdict is Verdict.REGRESSED
+
+
+def _selected(judgements: Sequence[Judgement], only: Sequence[str]) -> Sequence[Judgement]:
+    if not only:
+        return judgements
+    for pattern in only:
+        if not any(_matches(pattern, judgement.key.test) for judgement in judgements):
+            raise UsageError(f"{pattern!r} names no test of this run; patterns are node ids, beginnings, or globs")
+    return [judgement for judgement in judgements if any(_matches(pattern, judgement.key.test) for pattern in only)]
+
+
+def _matches(pattern: str, test: str) -> bool:
+    if pattern in (".", "./"):
+        return True
+    plain = pattern.removeprefix("./").removesuffix("/")
+    if test == plain or (plain and test.startswith((f"{plain}/", f"{plain}::", f"{plain}["))):
+        return True
+    # Brackets hold the parameters of a test: they stand for themselves.
+    return fnmatchcase(test, plain.replace("[", "[[]"))
+
+
+def _reason_needed(worse: Sequence[Key]) -> str:
+    named = ", ".join(f"{key.metric} of {key.label}" for key in worse[:_NAMED_IN_A_MESSAGE])
+    if len(worse) > _NAMED_IN_A_MESSAGE:
+        named += f" and {len(worse) - _NAMED_IN_A_MESSAGE} more"
+    rows = "1 row gets" if len(worse) == 1 else f"{len(worse)} rows get"
+    return (
+        f"nothing was written: {rows} worse ({named}); "
+        'say why with --reason "why it may be slower" (with pytest: --pe-perf-reason)'
+    )

@@ -1,0 +1,37 @@
+"""``pe-perf``: one module per verb. Heavy imports stand inside the verbs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import click
+
+from pytest_pe_perf import __version__
+from pytest_pe_perf.errors import PePerfError
+
+from .update import update
+
+UNREADABLE = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pe-perf")
+def cli() -> None:
+    """Accept, compare and look at what `pytest --pe-perf` measured."""
+
+
+cli.add_command(update)
+
+
+def main() -> None:
+    """Run the command line and exit: with 2 and a message where something is wrong, never with a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # A test's name may hold what this terminal cannot show: that is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        cli()
+    except (PePerfError, OSError) as error:
+        click.echo(f"pe-perf: {error}", err=True)
+        sys.exit(UNREADABLE)

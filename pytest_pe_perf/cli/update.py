@@ -1,0 +1,98 @@
+"""``pe-perf update``: accept what the last run measured."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .project import RUN_FILE, find_root, read_run
+
+if TYPE_CHECKING:
+    from pytest_pe_perf.baseline.update import Plan
+
+COULD_NOT_TELL = 3
+
+
+@click.command(epilog="Example: pe-perf update tests/perf/test_parser.py --dry-run")
+@click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Show what would change and write nothing.")
+@click.option("--reason", default="", metavar="TEXT", help="Why a row may get worse; stored with it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON and nothing else.")
+@click.option(
+    "--run",
+    "run_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"The run to accept; by default {RUN_FILE} here or in a folder above.",
+)
+def update(patterns: Sequence[str], dry_run: bool, reason: str, as_json: bool, run_file: Path | None) -> None:
+    """Accept what the last run measured as the new baseline.
+
+    A PATTERN is a node id, the beginning of one (a folder, a file, a test) or a glob; without any, all tests of the
+    run are meant. Rows of tests that did not run are never touched. A row that gets worse needs a --reason.
+
+    Exit status: 0 done or nothing to do, 2 unreadable input or no reason given, 3 nothing of the run can be accepted.
+    """
+    from pytest_pe_perf.baseline.store import load
+    from pytest_pe_perf.baseline.update import apply, plan
+    from pytest_pe_perf.config import load_settings
+    from pytest_pe_perf.judge.gate import gate
+
+    root = find_root(Path.cwd(), run_file)
+    run = read_run(run_file or root / RUN_FILE)
+    folder = root / load_settings(root).baselines
+    baseline = load(folder, run.environment)
+    planned = plan(run, gate(run, baseline), baseline, patterns)
+
+    if not as_json:
+        _show(planned)
+    written = () if dry_run else apply(planned.changes, folder, run.environment, reason)
+    if as_json:
+        _print_json(planned, written)
+    else:
+        _say_what_happened(planned, written, dry_run)
+    if not planned.changes and not planned.unchanged:
+        sys.exit(COULD_NOT_TELL)
+
+
+def _show(planned: Plan) -> None:
+    from rich.console import Console
+
+    from pytest_pe_perf.baseline.show import renderable
+
+    Console(highlight=False).print(renderable(planned))
+
+
+def _say_what_happened(planned: Plan, written: Sequence[Path], dry_run: bool) -> None:
+    if not planned.changes:
+        click.echo("Nothing to do." if planned.unchanged else "Nothing of this run can be accepted.")
+    elif dry_run:
+        click.echo("Nothing was written: this was a dry run.")
+    else:
+        for path in written:
+            click.echo(f"{'wrote' if path.exists() else 'deleted'} {_from_here(path)}")
+        click.echo(f"next: git add {shlex.quote(_from_here(written[0].parent.parent))}")
+
+
+def _print_json(planned: Plan, written: Sequence[Path]) -> None:
+    import msgspec
+
+    content = {
+        "changes": planned.changes,
+        "left": [{"key": key, "why": why} for key, why in planned.left],
+        "unchanged": planned.unchanged,
+        "written": [str(path) for path in written],
+    }
+    click.echo(msgspec.json.format(msgspec.json.encode(content), indent=1))
+
+
+def _from_here(path: Path) -> str:
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)

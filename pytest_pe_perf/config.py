@@ -1,0 +1,196 @@
+"""Settings: defaults < ``[tool.pe_perf]`` in pyproject.toml < command line < marker, merged in one function."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_pe_perf.errors import ConfigError
+from pytest_pe_perf.model import Budget
+from pytest_pe_perf.units import parse_bytes, parse_seconds, parse_share
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. Durations in seconds, shares as fractions, paths relative to the root directory.
+
+    ``time`` is spent on each latency measurement in each process. ``fresh`` is the number of fresh processes that
+    measure a new or suspected row again. ``benchmark_memory``: whether ``benchmark`` tests get memory rows too.
+    """
+
+    time: float = 1.0
+    threshold: float = 0.10
+    margin: float = 0.05
+    fresh: int = 2
+    benchmark_memory: bool = True
+    gc: bool = False
+    strict: bool = False
+    baselines: str = "baselines"
+    report: str = ".pe-perf/report.html"
+    json: str = ".pe-perf/run.json"
+    history: str = ".pe-perf/history.sqlite"
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{value!r} is not true or false")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{value!r} is not a path")
+    return value
+
+
+def _fresh(value: object) -> int:
+    # One process that measured a row and two fresh ones are the least that may decide: see judge.compare.
+    if not isinstance(value, int) or isinstance(value, bool) or not 2 <= value <= 50:
+        raise ConfigError(f"{value!r} is not a whole number from 2 to 50")
+    return value
+
+
+def _time(value: object) -> float:
+    seconds = parse_seconds(value)
+    if not 0.001 <= seconds <= 3600:
+        raise ConfigError(f"{value!r} is not between 1 ms and 1 h")
+    return seconds
+
+
+_READERS: dict[str, Callable[[object], Any]] = {
+    "time": _time,
+    "threshold": parse_share,
+    "margin": parse_share,
+    "fresh": _fresh,
+    "benchmark_memory": _flag,
+    "gc": _flag,
+    "strict": _flag,
+    "baselines": _text,
+    "report": _text,
+    "json": _text,
+    "history": _text,
+}
+_MARKER_SETTINGS = ("time", "threshold", "margin", "gc")
+
+
+def _count(value: object) -> float:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigError(f"{value!r} is not a whole number")
+    return float(value)
+
+
+# Marker, option -> metric it limits and how it is written.
+_BUDGETS: dict[str, dict[str, tuple[str, Callable[[object], float]]]] = {
+    "pe_latency": {"max_latency": ("latency", parse_seconds)},
+    "pe_memory": {
+        "limit": ("peak", parse_bytes),
+        "max_allocations": ("allocations", _count),
+        "leak": ("retained", parse_bytes),
+    },
+}
+
+
+def _unknown(kind: str, name: str, known: list[str], where: str) -> ConfigError:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+    return ConfigError(f"unknown {kind} {name!r} in {where}: {hint}")
+
+
+def _merge(settings: Settings, values: Mapping[str, object], where: str, allowed: tuple[str, ...]) -> Settings:
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in allowed:
+            raise _unknown("setting", name, list(allowed), where)
+        try:
+            changes[name] = _READERS[name](value)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {name}: {error.args[0]}") from error
+    merged = replace(settings, **changes)
+    if merged.margin > merged.threshold:
+        raise ConfigError(
+            f"{where}: the margin ({merged.margin:.1%}), which may be ignored, "
+            f"is larger than the threshold ({merged.threshold:.1%}), which must be found",
+        )
+    return merged
+
+
+def merge(
+    file: Mapping[str, object] | None = None,
+    options: Mapping[str, object] | None = None,
+    marker: Mapping[str, object] | None = None,
+) -> Settings:
+    """Return the settings of all sources; a later source wins. Options of None were not given.
+
+    Raises:
+        ConfigError: an unknown name, or a value that cannot be read; the message names the source.
+
+    """
+    everything = tuple(field.name for field in fields(Settings))
+    settings = _merge(Settings(), file or {}, "[tool.pe_perf] of pyproject.toml", everything)
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    settings = _merge(settings, given, "the command line", everything)
+    return with_marker(settings, marker or {})
+
+
+def with_marker(settings: Settings, marker: Mapping[str, object]) -> Settings:
+    """Return ``settings`` with those of a marker, which may only speak of how its own test is measured and judged."""
+    return _merge(settings, marker, "a pe_latency or pe_memory marker", _MARKER_SETTINGS)
+
+
+def split_marker(name: str, options: Mapping[str, object]) -> tuple[dict[str, Budget], dict[str, object]]:
+    """Return the budgets by metric of a marker's keyword arguments, and the arguments that are settings.
+
+    Raises:
+        ConfigError: an argument that the marker does not have, or a budget that cannot be read.
+
+    """
+    budgets: dict[str, Budget] = {}
+    settings: dict[str, object] = {}
+    table = _BUDGETS[name]
+    for option, value in options.items():
+        if option in table:
+            metric, read = table[option]
+            try:
+                budgets[metric] = Budget(read(value), f"{option}={value!r}")
+            except ConfigError as error:
+                raise ConfigError(f"the {name} marker: {option}: {error.args[0]}") from error
+        elif option in _MARKER_SETTINGS:
+            settings[option] = value
+        else:
+            raise _unknown("option", option, [*table, *_MARKER_SETTINGS], f"the {name} marker")
+    return budgets, settings
+
+
+def read_table(rootdir: Path) -> dict[str, object]:
+    """Return ``[tool.pe_perf]`` of the project's pyproject.toml, empty where there is none.
+
+    Raises:
+        ConfigError: the file is not TOML, or the table is not a table.
+
+    """
+    path = rootdir / "pyproject.toml"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    tool = data.get("tool", {})
+    table = tool.get("pe_perf", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: tool.pe_perf is not a table")
+    return table
+
+
+def load_settings(rootdir: Path, options: Mapping[str, object] | None = None) -> Settings:
+    """Return the settings of the project in ``rootdir``, with those of a command line.
+
+    Raises:
+        ConfigError: see ``merge`` and ``read_table``.
+
+    """
+    return merge(read_table(rootdir), options)

@@ -1,0 +1,129 @@
+"""The fixtures ``pe_latency`` and ``pe_memory``. Without ``--pe-perf`` they run the function once, measuring nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_pe_perf.measure.call import Call
+    from pytest_pe_perf.session import Bench
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# What measures the calls of the item; absent where the item does not measure.
+BENCH: pytest.StashKey[Bench] = pytest.StashKey()
+
+
+class Measure:
+    """Calls a function, measures that, and returns what the function returned.
+
+    ``measure["name"]`` measures under a name, so that one test can measure several things. A coroutine function is run
+    to its end in an event loop; within a test that is itself a coroutine the call must be awaited.
+    """
+
+    def __init__(self, fixture: str, bench: Bench | None, *, time: bool = False, memory: bool = False) -> None:
+        self._fixture = fixture
+        self._bench = bench
+        self._time = time
+        self._memory = memory
+        self._name = ""
+        self.called = False
+
+    def __getitem__(self, name: str) -> Measure:
+        """Return the same fixture measuring under ``name``."""
+        if not isinstance(name, str) or not name.strip():
+            pytest.fail(
+                f"{self._fixture}[{name!r}]: the name of a measurement is a text that is not empty", pytrace=False
+            )
+        named = Measure(self._fixture, self._bench, time=self._time, memory=self._memory)
+        named._name = name
+        self.called = True
+        return named
+
+    def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Measure ``fn(*args, **kwargs)`` and return its result."""
+        from pytest_pe_perf.measure.call import Call
+
+        self.called = True
+        if not callable(fn):
+            pytest.fail(
+                f"{self._fixture} takes a function and its arguments, it got {fn!r}: "
+                f"write {self._fixture}(function, argument), not {self._fixture}(function(argument))",
+                pytrace=False,
+            )
+        call = Call(fn, args, kwargs)
+        if not call.is_async:
+            self._run(call)
+            return fn(*args, **kwargs)
+        return in_loop(self._run_async(call))  # type: ignore[no-any-return]
+
+    def _run(self, call: Call) -> None:
+        if self._bench is None:
+            return
+        with readable_errors():
+            if self._time:
+                self._bench.time(call, self._name)
+            if self._memory:
+                self._bench.weigh(call, self._name)
+
+    async def _run_async(self, call: Call) -> Any:
+        if self._bench is not None:
+            with readable_errors():
+                if self._time:
+                    await self._bench.time_async(call, self._name)
+                if self._memory:
+                    await self._bench.weigh_async(call, self._name)
+        return await call()
+
+
+def in_loop(coroutine: Any) -> Any:
+    """Return ``coroutine`` for the caller to await if an event loop runs, its result otherwise."""
+    from pytest_pe_perf.measure.call import in_event_loop
+
+    if in_event_loop():
+        return coroutine
+    with asyncio.Runner() as runner:
+        return runner.run(coroutine)
+
+
+@contextlib.contextmanager
+def readable_errors() -> Iterator[None]:
+    """Fail the test with the message of an error of ours, without a traceback through our code."""
+    from pytest_pe_perf.errors import PePerfError
+
+    try:
+        yield
+    except PePerfError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def asked_for(item: pytest.Item) -> tuple[bool, bool]:
+    """Whether time and memory of this test are to be measured, by its fixtures and markers."""
+    fixtures = getattr(item, "fixturenames", ())
+    markers = {marker.name for marker in item.iter_markers()}
+    time = "pe_latency" in fixtures or "pe_latency" in markers
+    memory = "pe_memory" in fixtures or "pe_memory" in markers
+    return time, memory
+
+
+@pytest.fixture
+def pe_latency(request: pytest.FixtureRequest) -> Measure:
+    """Measure the time of a call: ``pe_latency(function, *args, **kwargs)`` returns what the function returned."""
+    node = request.node
+    # A marker pe_memory beside this fixture asks for the memory of the same call.
+    memory = asked_for(node)[1] and "pe_memory" not in node.fixturenames
+    return Measure("pe_latency", node.stash.get(BENCH, None), time=True, memory=memory)
+
+
+@pytest.fixture
+def pe_memory(request: pytest.FixtureRequest) -> Measure:
+    """Measure the memory of a call: ``pe_memory(function, *args, **kwargs)`` returns what the function returned."""
+    node = request.node
+    time = asked_for(node)[0] and "pe_latency" not in node.fixturenames
+    return Measure("pe_memory", node.stash.get(BENCH, None), time=time, memory=True)

@@ -1,0 +1,1 @@
+"""Earlier runs, for trends and change points."""

@@ -1,0 +1,1 @@
+"""Render; decide nothing."""

@@ -1,0 +1,370 @@
+"""Everything that the HTML report shows, as strings and coordinates; the template only puts them in place."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_pe_perf.model import METRICS, GateReport, Judgement, Key, Point, Row, Run, Verdict
+from pytest_pe_perf.units import format_quantity
+
+from .chart import Chart, Spark, chart, number, spark, when
+from .method import Paragraph, method
+from .screen import printable, shorten
+from .wording import (
+    ORDER,
+    SIGN,
+    Level,
+    accept_command,
+    change,
+    interval,
+    old_to_new,
+    processes,
+    quantity,
+    reproduce_command,
+    result,
+    style,
+    threshold,
+    worst_first,
+)
+
+# Marks with their words are most of the file's size: so many are shared by all charts.
+_MARKS_IN_ALL = 4500
+_FEWEST_MARKS, _MOST_MARKS = 12, 150
+# The table shows this much of a node id; the test's own section shows all of it.
+_LONGEST_ID = 160
+# The bar beside a change spans this many thresholds to either side.
+_BAR_THRESHOLDS = 3.0
+
+_SIGN_OF_RESULT: dict[Level, str] = {"bad": "▲", "unsure": "◇", "good": "✓"}
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the report says of itself: its title and the version that wrote it."""
+
+    title: str = "Performance report"
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """An interval drawn beside its change: where it begins, how long it is, where its estimate and the limits stand."""
+
+    start: str
+    length: str
+    middle: str
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name and its value."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """A judged row: of the table, of a card where it fails, and of its test's section."""
+
+    anchor: str
+    test: str
+    short: str
+    name: str
+    metric: str
+    title: str
+    verdict: str
+    style: str
+    sign: str
+    fails: bool
+    now: str
+    change: str
+    interval: str
+    bar: Bar | None
+    headline: str
+    reason: str
+    facts: tuple[Fact, ...]
+    accept: str
+    reproduce: str
+    spark: Spark | None
+    chart: Chart | None
+    rank: int
+    sort_now: str
+    sort_change: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestView:
+    """A test with all its rows, its worst first, and the numbers that nobody judges."""
+
+    anchor: str
+    test: str
+    verdict: str
+    style: str
+    sign: str
+    fails: bool
+    rows: tuple[RowView, ...]
+    unjudged: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A verdict that some rows have, and how many: a filter of the table."""
+
+    verdict: str
+    style: str
+    sign: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The whole report."""
+
+    meta: Meta
+    level: Level
+    sign: str
+    headline: str
+    advice: str
+    sentence: str
+    started: str
+    cards: tuple[RowView, ...]
+    chips: tuple[Chip, ...]
+    rows: tuple[RowView, ...]
+    tests: tuple[TestView, ...]
+    skipped: tuple[Fact, ...]
+    notes: tuple[str, ...]
+    identity: tuple[Fact, ...]
+    context: tuple[Fact, ...]
+    method: tuple[Paragraph, ...]
+
+
+def prepare(run: Run, report: GateReport, trends: Mapping[Key, Sequence[Point]], meta: Meta | None = None) -> Page:
+    """Return the page of a run. ``trends`` holds the history of its rows, oldest point first."""
+    judgements = worst_first(report)
+    measured = {row.key: row for row in run.rows}
+    marks = min(max(_MARKS_IN_ALL // max(len(judgements), 1), _FEWEST_MARKS), _MOST_MARKS)
+    rows = tuple(
+        _row(judgement, measured.get(judgement.key), _trend(judgement, trends, run), marks) for judgement in judgements
+    )
+    outcome = result(report)
+    headline, advice = _answer(report, outcome.level)
+    return Page(
+        meta=meta or Meta(),
+        level=outcome.level,
+        sign=_SIGN_OF_RESULT[outcome.level],
+        headline=headline,
+        advice=advice,
+        sentence=outcome.sentence,
+        started=when(run.started),
+        cards=tuple(row for row in rows if row.fails),
+        chips=_chips(report),
+        rows=rows,
+        tests=_tests(rows, run),
+        skipped=tuple(Fact(printable(item.test), printable(item.why)) for item in report.skipped),
+        notes=tuple(map(printable, report.notes)),
+        identity=_identity(run),
+        context=tuple(Fact(printable(name), printable(value)) for name, value in sorted(run.context.items())),
+        method=method(run),
+    )
+
+
+def anchor(test: str) -> str:
+    """Return the fragment that links to a test: the same in every report."""
+    return "t-" + hashlib.sha256(test.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+
+
+def _tests_are(count: int, rest: str) -> str:
+    return f"{count} test {rest}" if count == 1 else f"{count} tests {rest}"
+
+
+def _answer(report: GateReport, level: Level) -> tuple[str, str]:
+    """Return what a hurried reader wants to know, and what there is to do."""
+    failed = len({judgement.key.test for judgement in report.judgements if judgement.fails})
+    unproven = report.count(Verdict.INCONCLUSIVE) + report.count(Verdict.NOT_COMPARABLE) + report.count(Verdict.MISSING)
+    if level == "bad":
+        over = report.count(Verdict.OVER_BUDGET)
+        what = "failed" if over and report.count(Verdict.REGRESSED) else "over budget" if over else "got worse"
+        what = "is over budget" if what == "over budget" and failed == 1 else what
+        return _tests_are(failed, what), "Make it good again, or accept it with a reason: each card below has both commands."
+    if level == "good":
+        return "Nothing got worse", "There is nothing to do."
+    if not report.judgements:
+        return "Nothing was measured", "No performance test gave a number; below stands why."
+    if report.count(Verdict.NEW) == len(report.judgements):
+        return "Nothing to compare with yet", "Accept these numbers as the baseline with: pe-perf update"
+    if unproven:
+        rows = "row" if unproven == 1 else "rows"
+        return f"No failure, and {unproven} {rows} left open", "The table below says of each row what is missing."
+    if report.count(Verdict.NEW):
+        return "Nothing got worse, and there are new rows", "Accept what is new as the baseline with: pe-perf update"
+    return "Nothing got worse where it was measured", "Some tests were not measured; below stands why."
+
+
+def _chips(report: GateReport) -> tuple[Chip, ...]:
+    counts = ((verdict, report.count(verdict)) for verdict in ORDER)
+    return tuple(Chip(verdict, style(verdict), SIGN[verdict], count) for verdict, count in counts if count)
+
+
+def _trend(judgement: Judgement, trends: Mapping[Key, Sequence[Point]], run: Run) -> list[Point]:
+    """Return the history of the row with this run at its end, whether or not the history holds it already."""
+    points = list(trends.get(judgement.key, ()))
+    if judgement.value is None or (points and points[-1].started == run.started):
+        return points
+    return [*points, Point(run.started, run.context.get("commit", ""), judgement.value, None, judgement.verdict)]
+
+
+def _row(judgement: Judgement, row: Row | None, points: list[Point], marks: int) -> RowView:
+    key, comparison = judgement.key, judgement.comparison
+    metric = METRICS.get(key.metric)
+    unit = metric.unit if metric else "1"
+    return RowView(
+        anchor=anchor(key.test),
+        test=printable(key.test),
+        short=shorten(printable(key.test), _LONGEST_ID),
+        name=printable(key.name),
+        metric=printable(key.metric),
+        title=metric.title if metric else "",
+        verdict=judgement.verdict,
+        style=style(judgement.verdict),
+        sign=SIGN[judgement.verdict],
+        fails=judgement.fails,
+        now=quantity(judgement, judgement.value),
+        change=change(comparison.ratio) if comparison else "",
+        interval=interval(comparison).removeprefix("95 % interval ") if comparison else "",
+        bar=_bar(judgement),
+        headline=_headline(judgement),
+        reason=printable(judgement.reason),
+        facts=tuple(_facts(judgement, row)),
+        accept="" if judgement.verdict is Verdict.OVER_BUDGET else accept_command(key.test),
+        reproduce=reproduce_command(key.test),
+        spark=spark(points, unit),
+        chart=chart(
+            points,
+            unit,
+            f"{metric.title if metric else key.metric} over {len(points)} runs",
+            accepted=comparison.base if comparison else None,
+            limit=comparison.base * (1 + comparison.threshold) if comparison and comparison.base else None,
+            budget=judgement.budget.limit if judgement.budget else None,
+            marks=marks,
+        ),
+        rank=ORDER.index(judgement.verdict),
+        sort_now="" if judgement.value is None else repr(judgement.value),
+        sort_change=repr(comparison.ratio) if comparison and math.isfinite(comparison.ratio) else "",
+    )
+
+
+def _headline(judgement: Judgement) -> str:
+    if judgement.comparison is not None:
+        return old_to_new(judgement, judgement.comparison).replace("->", "→")
+    return quantity(judgement, judgement.value)
+
+
+def _bar(judgement: Judgement) -> Bar | None:
+    """Return the drawing of a noisy row's interval; limits stand at the threshold to either side."""
+    comparison = judgement.comparison
+    if comparison is None or comparison.low == comparison.high:
+        return None
+    span = _BAR_THRESHOLDS * comparison.threshold
+    if not (math.isfinite(span) and span > 0):
+        return None
+
+    def place(ratio: float) -> float:
+        return min(max(50 + (ratio - 1) / span * 50, 0.0), 100.0)
+
+    low, high = place(comparison.low), place(comparison.high)
+    # A bar that lies wholly beyond the edge still shows its end.
+    low = min(low, 97.0)
+    limit = 50 / _BAR_THRESHOLDS
+    return Bar(number(low), number(max(high - low, 3.0)), number(place(comparison.ratio)), number(50 + limit))
+
+
+def _facts(judgement: Judgement, row: Row | None) -> list[Fact]:
+    """Return what the verdict rests on, name by name."""
+    comparison, budget = judgement.comparison, judgement.budget
+    facts = []
+    if judgement.value is not None:
+        facts.append(Fact("now", quantity(judgement, judgement.value)))
+    if comparison is not None:
+        what, _, bounds = interval(comparison).rpartition("95 % interval ")
+        exact = comparison.low == comparison.high
+        facts += [
+            Fact("accepted", quantity(judgement, comparison.base)),
+            Fact("change", change(comparison.ratio)),
+            Fact("95 % interval", f"none: {what or bounds}" if exact else bounds),
+            Fact("threshold", threshold(comparison)),
+            Fact("could have seen", change(1 + comparison.detectable)),
+            Fact("measured in", processes(comparison.n)),
+            Fact("tier", comparison.tier),
+        ]
+    if budget is not None:
+        facts.append(Fact("budget", printable(budget.text)))
+    if row is not None:
+        facts += _readings(row)
+    return facts
+
+
+def _readings(row: Row) -> list[Fact]:
+    """Return how the readings scattered, in the process that measured the smallest value."""
+    best = min(row.samples, key=lambda sample: sample.value)
+    facts = [Fact("readings", f"{best.count:,} of {best.calls:,} {'call' if best.calls == 1 else 'calls'}")]
+    if len(best.quantiles) == 7:
+        unit = METRICS[row.key.metric].unit
+        middle, late, worst = (format_quantity(best.quantiles[i], unit) for i in (3, 5, 6))
+        facts.append(Fact("median · 95 % · most", f"{middle} · {late} · {worst}"))
+    if best.made_with:
+        facts.append(Fact("measured with", printable(best.made_with)))
+    return facts
+
+
+def _tests(rows: Sequence[RowView], run: Run) -> tuple[TestView, ...]:
+    """Return the tests in the order of their worst rows."""
+    by_test: dict[str, list[RowView]] = {}
+    for row in rows:
+        by_test.setdefault(row.anchor, []).append(row)
+    unjudged = _unjudged(run)
+    views = []
+    for name, own in by_test.items():
+        worst = own[0]
+        views.append(
+            TestView(
+                name,
+                worst.test,
+                worst.verdict,
+                worst.style,
+                worst.sign,
+                worst.fails,
+                tuple(own),
+                tuple(unjudged.get(name, ())),
+            )
+        )
+    return tuple(views)
+
+
+def _unjudged(run: Run) -> dict[str, list[Fact]]:
+    """Return, by the anchor of its test, what was measured and is only shown."""
+    facts: dict[str, list[Fact]] = {}
+    for row in run.rows:
+        metric = METRICS[row.key.metric]
+        if metric.assume == "nothing":
+            value = format_quantity(min(sample.value for sample in row.samples), metric.unit)
+            name = f"{metric.title} [{row.key.name}]" if row.key.name else metric.title
+            facts.setdefault(anchor(row.key.test), []).append(Fact(printable(name), value))
+    return facts
+
+
+def _identity(run: Run) -> tuple[Fact, ...]:
+    who = run.environment
+    facts = (
+        ("implementation", who.implementation),
+        ("Python", who.python),
+        ("system", who.os),
+        ("CPU", who.cpu),
+        ("cores", str(who.cores)),
+        ("baseline folder", who.slug),
+    )
+    return tuple(Fact(name, printable(value)) for name, value in facts)

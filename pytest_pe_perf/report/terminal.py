@@ -1,0 +1,222 @@
+"""The gate's report as lines of a terminal, at most as wide as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from pytest_pe_perf.model import METRICS, Environment, GateReport, Judgement, Run, Verdict
+from pytest_pe_perf.units import format_change, format_quantity, format_seconds
+
+from .screen import pad, printable, shorten, shorten_id, width_of, wrap, wrap_parts
+from .wording import (
+    SIGN,
+    accept_command,
+    change,
+    interval,
+    old_to_new,
+    processes,
+    quantity,
+    result,
+    threshold,
+    worst_first,
+)
+
+_HEAD = ("test", "metric", "now", "change", "95 % interval", "verdict")
+_RIGHT = (False, True, True, True, False)
+# With fewer columns than this for the test's name the other columns move together, and with still fewer it stands on a
+# line of its own.
+_COMFORTABLE_TEST = 32
+_LEAST_TEST = 18
+
+_MARKUP = {
+    Verdict.REGRESSED: {"red": True, "bold": True},
+    Verdict.OVER_BUDGET: {"red": True, "bold": True},
+    Verdict.INCONCLUSIVE: {"yellow": True},
+    Verdict.NOT_COMPARABLE: {"yellow": True},
+    Verdict.MISSING: {"yellow": True},
+    Verdict.NEW: {"yellow": True},
+    Verdict.ACCEPTED: {},
+    Verdict.IMPROVED: {"cyan": True},
+    Verdict.UNCHANGED: {},
+}
+_DIM = {"light": True}
+_LEVEL = {
+    "bad": {"red": True, "bold": True},
+    "unsure": {"yellow": True, "bold": True},
+    "good": {"green": True, "bold": True},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text, and how to show it: the keyword arguments of ``TerminalReporter.write_line``."""
+
+    text: str
+    markup: dict[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """A row of the table as text; the first cell is shortened to what the others leave."""
+
+    test: str
+    others: tuple[str, ...]
+    markup: dict[str, bool]
+
+
+def header(environment: Environment, *, baseline_rows: int, seconds: float, mode: str = "stored baselines") -> str:
+    """Return the line for pytest's header: what is compared with what, and how long a test is measured."""
+    rows = f"{baseline_rows} rows" if baseline_rows != 1 else "1 row"
+    known = rows if baseline_rows else "no rows yet"
+    return f"pe-perf: {mode} of {printable(environment.slug)}: {known}; {format_seconds(seconds)} per test"
+
+
+def failure(judgement: Judgement) -> str:
+    """Return the message of a failed test: what got worse, by how much, how sure, and how to accept it."""
+    return "\n".join(_failure(judgement))
+
+
+def _failure(judgement: Judgement) -> Iterator[str]:
+    key, comparison, budget = judgement.key, judgement.comparison, judgement.budget
+    metric = METRICS[key.metric]
+    what = f"{metric.title} ({metric.name}) {judgement.verdict}"
+    yield f"{printable(key.label)}: {what}: {printable(judgement.reason)}"
+    if comparison is None:
+        yield f"{quantity(judgement, judgement.value)} now, and nothing to compare it with"
+        yield f"judged by the {'95 % lower bound' if metric.assume == 'noisy' else 'smallest value'} of its processes"
+    else:
+        yield old_to_new(judgement, comparison)
+        yield (
+            f"{interval(comparison)}, threshold {threshold(comparison)}, {processes(comparison.n)}, "
+            f"tier {comparison.tier}"
+        )
+    if judgement.verdict is Verdict.OVER_BUDGET and budget is not None:
+        yield f"limit {printable(budget.text)}: meet the budget or change it in the marker; no update lifts it"
+    else:
+        yield f"accept with: {accept_command(key.test)}"
+
+
+def summary(report: GateReport, run: Run, *, width: int = 80, verbosity: int = 0) -> list[Line]:
+    """Return the report as lines of at most ``width`` columns, worst first, the result in one sentence last.
+
+    Rows that did not change are a count unless ``verbosity`` is positive; a negative one leaves only what failed.
+    """
+    # A terminal narrower than a word is no terminal; pytest itself falls back to 80.
+    width = max(width, 1)
+    lines = [*_table(_shown(report, verbosity), width)]
+    if verbosity > 0:
+        lines += _not_judged(run, width)
+    if verbosity >= 0:
+        lines += _remarks(report, width)
+    return [*lines, *_sentence(report, width)]
+
+
+def _shown(report: GateReport, verbosity: int) -> list[Judgement]:
+    rows = worst_first(report)
+    if verbosity < 0:
+        return [judgement for judgement in rows if judgement.fails]
+    return rows if verbosity else [judgement for judgement in rows if judgement.verdict is not Verdict.UNCHANGED]
+
+
+def _sentence(report: GateReport, width: int) -> list[Line]:
+    outcome = result(report)
+    return [Line(text, _LEVEL[outcome.level]) for text in wrap_parts("pe-perf: ", outcome.parts, width)]
+
+
+def _table(judgements: Sequence[Judgement], width: int) -> Iterator[Line]:
+    if not judgements:
+        return
+    cells = {judgement.key: _cells(judgement) for judgement in judgements}
+    frame = _frame(list(cells.values()), width)
+    if frame:
+        yield Line(frame.row(_HEAD[0], _HEAD[1:]), _DIM)
+    # A reason that many rows share is said once, beneath the last of them.
+    for _, group in groupby(judgements, key=lambda j: (j.verdict, j.reason)):
+        same = list(group)
+        for judgement in same:
+            row = cells[judgement.key]
+            yield from [Line(frame.row(row.test, row.others), row.markup)] if frame else _stacked(row, width)
+        yield from _reason(same, width)
+
+
+def _cells(judgement: Judgement) -> _Cells:
+    comparison = judgement.comparison
+    word = f"{judgement.verdict.upper() if judgement.fails else judgement.verdict}"
+    figures = (change(comparison.ratio), _brackets(comparison.low, comparison.high)) if comparison else ("", "")
+    others = (judgement.key.metric, quantity(judgement, judgement.value), *figures, f"{SIGN[judgement.verdict]} {word}")
+    return _Cells(judgement.key.label, others, _MARKUP[judgement.verdict])
+
+
+def _brackets(low: float, high: float) -> str:
+    """Return the interval as the table shows it: ``[+9.8 +14.6]``, per cent as the head of the column says."""
+    if low == high:
+        return "exact"
+    return f"[{change(low).removesuffix(' %')} {change(high).removesuffix(' %')}]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """How wide the columns are, and what stands between them."""
+
+    room: int
+    columns: tuple[int, ...]
+    gap: str
+
+    def row(self, test: str, others: Sequence[str]) -> str:
+        cells = [pad(shorten_id(test, self.room), self.room)]
+        cells += [pad(cell, wide, right=right) for cell, wide, right in zip(others, self.columns, _RIGHT, strict=True)]
+        return f" {self.gap.join(cells)}".rstrip()
+
+
+def _frame(rows: Sequence[_Cells], width: int) -> _Frame | None:
+    """Return the columns of a table of at most ``width``, or None where the test's name would be unreadable."""
+    others = [row.others for row in rows]
+    columns = tuple(max(map(width_of, column)) for column in zip(_HEAD[1:], *others, strict=True))
+    wanted = max(width_of(printable(row.test)) for row in rows)
+    for gap, least in ((2, _COMFORTABLE_TEST), (1, _LEAST_TEST)):
+        room = width - 1 - sum(columns) - gap * len(columns)
+        if room >= min(least, wanted):
+            return _Frame(max(min(room, wanted), len(_HEAD[0])), columns, " " * gap)
+    return None
+
+
+def _stacked(row: _Cells, width: int) -> Iterator[Line]:
+    """Yield the row for a terminal that is too narrow for a table: the test, and its figures beneath."""
+    metric, now, difference, bounds, verdict = row.others
+    yield Line(shorten_id(row.test, width), row.markup)
+    figures = " ".join(part for part in (metric, now, difference, bounds) if part)
+    for text in (*wrap(verdict, width, "  "), *wrap(figures, width, "  ")):
+        yield Line(text, row.markup)
+
+
+def _reason(same: Sequence[Judgement], width: int) -> Iterator[Line]:
+    first = same[0]
+    if first.verdict is Verdict.UNCHANGED or not first.reason:
+        return
+    rows = "" if len(same) == 1 else f"all {len(same)}: "
+    for text in wrap(f"{rows}{first.reason}", width, "   "):
+        yield Line(text, _DIM)
+
+
+def _not_judged(run: Run, width: int) -> Iterator[Line]:
+    """Yield the rows that are measured and never judged."""
+    for row in run.rows:
+        metric = METRICS[row.key.metric]
+        if metric.assume == "nothing":
+            value = format_quantity(min(sample.value for sample in row.samples), metric.unit)
+            figures = f"  {metric.name}  {value}  not judged"
+            yield Line(shorten(f" {shorten_id(row.key.label, max(width - 1 - width_of(figures), 1))}{figures}", width), _DIM)
+
+
+def _remarks(report: GateReport, width: int) -> Iterator[Line]:
+    unchanged = report.count(Verdict.UNCHANGED)
+    if unchanged:
+        yield from (Line(text) for text in wrap(f"{unchanged} unchanged", width, " "))
+    for item in report.skipped:
+        for text in wrap(f"not measured: {item.test}: {item.why}", width, " "):
+            yield Line(text, {"yellow": True})
+    for note in report.notes:
+        for text in wrap(f"note: {note}", width, " "):
+            yield Line(text)

@@ -1,0 +1,203 @@
+"""The words, signs and order in which every reporter shows a verdict."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import statistics
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_pe_perf.model import METRICS, Comparison, GateReport, Judgement, Verdict
+from pytest_pe_perf.units import format_change, format_quantity
+
+from .screen import printable
+
+# Worst first: what fails, what could not be told, what somebody should look at, what is well.
+ORDER = (
+    Verdict.REGRESSED,
+    Verdict.OVER_BUDGET,
+    Verdict.INCONCLUSIVE,
+    Verdict.NOT_COMPARABLE,
+    Verdict.MISSING,
+    Verdict.NEW,
+    Verdict.ACCEPTED,
+    Verdict.IMPROVED,
+    Verdict.UNCHANGED,
+)
+_RANK = {verdict: rank for rank, verdict in enumerate(ORDER)}
+
+# A sign beside every word, so that nothing rests on colour alone.
+SIGN = {
+    Verdict.REGRESSED: "▲",
+    Verdict.OVER_BUDGET: "▲",
+    Verdict.INCONCLUSIVE: "◇",
+    Verdict.NOT_COMPARABLE: "≠",
+    Verdict.MISSING: "∅",
+    Verdict.NEW: "+",
+    Verdict.ACCEPTED: "△",
+    Verdict.IMPROVED: "▼",
+    Verdict.UNCHANGED: "=",
+}
+
+_COMPARED = {Verdict.REGRESSED, Verdict.IMPROVED, Verdict.UNCHANGED, Verdict.ACCEPTED}
+_COMPARED_WITH_NUMBERS = {Verdict.INCONCLUSIVE, Verdict.OVER_BUDGET}
+_GOOD = {Verdict.IMPROVED, Verdict.UNCHANGED, Verdict.ACCEPTED}
+
+Level = Literal["bad", "unsure", "good"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A whole report in a few words. ``level`` is its colour: ``good`` only where something was compared."""
+
+    level: Level
+    parts: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The parts as one sentence."""
+        return "; ".join(self.parts)
+
+
+def style(verdict: str) -> str:
+    """Return the name under which style sheets know a verdict; a history may hold words that we do not."""
+    return f"v-{verdict.replace(' ', '-')}" if verdict in ORDER else "v-none"
+
+
+def worst_first(report: GateReport) -> list[Judgement]:
+    """Return the judgements, the most significant first."""
+    return sorted(report.judgements, key=lambda j: (_RANK[j.verdict], -_significance(j), j.key))
+
+
+def _significance(judgement: Judgement) -> float:
+    """Return by how many thresholds the row is surely worse; a large change is not yet a sure one."""
+    comparison = judgement.comparison
+    if comparison is None or not comparison.threshold > 0 or math.isnan(comparison.low):
+        return 0.0
+    return 0.0 if math.isinf(comparison.threshold) else (comparison.low - 1) / comparison.threshold
+
+
+def quantity(judgement: Judgement, value: float | None) -> str:
+    """Return a value of the judgement's metric for people; nothing where there is no value."""
+    return "" if value is None else format_quantity(value, METRICS[judgement.key.metric].unit)
+
+
+def change(ratio: float) -> str:
+    """Return a ratio as a signed change; a growth from zero has no percentage."""
+    return "from 0" if ratio == math.inf else format_change(ratio)
+
+
+def interval(comparison: Comparison) -> str:
+    """Return the 95 % interval in words: ``"95 % interval +9.8 % to +14.6 %"``; a count has none."""
+    if comparison.low == comparison.high:
+        return "counted exactly"
+    return f"95 % interval {change(comparison.low)} to {change(comparison.high)}"
+
+
+def old_to_new(judgement: Judgement, comparison: Comparison) -> str:
+    """Return ``"0.75 ms -> 0.84 ms, +12.0 %"``.
+
+    The ratio of times is one of times divided by the reference workload's; where that moves it visibly away from the
+    ratio of the two numbers shown, the text says so, lest it seem to contradict itself.
+    """
+    text = f"{quantity(judgement, comparison.base)} -> {quantity(judgement, comparison.head)}, {change(comparison.ratio)}"
+    plain = comparison.head / comparison.base if comparison.base else comparison.ratio
+    return f"{text} at equal machine speed" if abs(plain - comparison.ratio) > 0.005 else text
+
+
+def threshold(comparison: Comparison) -> str:
+    """Return the change that fails the row: ``"+10.0 %"``."""
+    return "any growth from 0" if comparison.threshold == math.inf else change(1 + comparison.threshold)
+
+
+def processes(n: int) -> str:
+    """Return ``"3 processes"``."""
+    return "1 process" if n == 1 else f"{n} processes"
+
+
+def accept_command(test: str) -> str:
+    """Return the command that accepts the test's measured values as its baseline."""
+    return f'pe-perf update {shell_quote(test)} --reason "..."'
+
+
+def reproduce_command(test: str) -> str:
+    """Return the command that measures this one test again."""
+    return f"pytest {shell_quote(test)} --pe-perf"
+
+
+def shell_quote(text: str) -> str:
+    r"""Return ``text`` as one word of a shell, on one line; what cannot be printed is written ``$'\x1b'``."""
+    if printable(text) == text:
+        return shlex.quote(text)
+    return "$'" + "".join(map(_shell_escape, text)) + "'"
+
+
+def _shell_escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        # A byte of a file name that is not UTF-8, as os.fsdecode hides it in a string.
+        return f"\\x{code - 0xDC00:02x}"
+    if unicodedata.category(character) == "Cs":
+        return "?"
+    if printable(character) != character:
+        return "".join(f"\\x{byte:02x}" for byte in character.encode())
+    return f"\\{character}" if character in "\\'" else character
+
+
+def result(report: GateReport) -> Result:
+    """Return the sentence that a reader who reads only one sees."""
+    parts = (_counts(report), _not_measured(report), _sight(report), _hint(report))
+    return Result(_level(report), tuple(part for part in parts if part))
+
+
+def compared(judgement: Judgement) -> bool:
+    """Whether the row was held against an accepted value."""
+    verdict = judgement.verdict
+    return verdict in _COMPARED or (verdict in _COMPARED_WITH_NUMBERS and judgement.comparison is not None)
+
+
+def _level(report: GateReport) -> Level:
+    if any(judgement.fails for judgement in report.judgements):
+        return "bad"
+    everything_well = all(judgement.verdict in _GOOD for judgement in report.judgements)
+    return "good" if report.judgements and everything_well and not report.skipped else "unsure"
+
+
+def _counts(report: GateReport) -> str:
+    if not report.judgements:
+        return "nothing measured"
+    counts = [(verdict, report.count(verdict)) for verdict in ORDER]
+    seen = ", ".join(f"{count} {verdict}" for verdict, count in counts if count)
+    if any(map(compared, report.judgements)):
+        return seen
+    total = len(report.judgements)
+    return f"nothing compared: {seen} {'row' if total == 1 else 'rows'}"
+
+
+def _not_measured(report: GateReport) -> str:
+    if not report.skipped:
+        return ""
+    return f"{len(report.skipped)} {'test' if len(report.skipped) == 1 else 'tests'} not measured"
+
+
+def _hint(report: GateReport) -> str:
+    if not any(map(compared, report.judgements)):
+        acceptable = report.count(Verdict.NEW) + report.count(Verdict.NOT_COMPARABLE)
+        return f"accept {'it' if acceptable == 1 else 'them'} with: pe-perf update" if acceptable else ""
+    return "accept what is new with: pe-perf update" if report.count(Verdict.NEW) else ""
+
+
+def _sight(report: GateReport) -> str:
+    """Return what the run could have seen: silence below that proves nothing."""
+    seen = [
+        judgement.comparison.detectable
+        for judgement in report.judgements
+        if judgement.comparison is not None and compared(judgement) and METRICS[judgement.key.metric].assume == "noisy"
+    ]
+    if not seen:
+        return ""
+    middle, worst = change(1 + statistics.median(seen)), change(1 + max(seen))
+    rows = "its one timed row" if len(seen) == 1 else f"median of {len(seen)} timed rows"
+    return f"smallest change this run could have seen: {middle} ({rows}{'' if worst == middle else f', worst {worst}'})"
