@@ -35,10 +35,17 @@ if TYPE_CHECKING:
         WeekContext,
         WeekType,
     )
-    from engine_opt.protocol.atr_adjustment import ATRAdjustmentSystem, ATRConfig
+    from engine_opt.protocol.atr_adjustment import Account, ATRAdjustmentSystem, ATRConfig, adverse_move
     from engine_opt.protocol.market_condition_analyzer import MarketConditionAnalyzer, MarketStream
     from engine_opt.protocol.market_scoring import MarketConfig
-    from engine_opt.protocol.week_classifier import WeekClassifier, WeekRules
+    from engine_opt.protocol.week_classifier import (
+        Evaluation,
+        Ladder,
+        WeekClassifier,
+        WeekPrior,
+        WeekRules,
+        evaluate,
+    )
 
 __all__ = [
     "ATRAdjustment",
@@ -46,6 +53,7 @@ __all__ = [
     "ATRConfig",
     "ATRReading",
     "ATRRegime",
+    "Account",
     "AccountType",
     "AdverseMove",
     "AdverseMoveLevel",
@@ -53,8 +61,10 @@ __all__ = [
     "ConfigError",
     "Direction",
     "EngineError",
+    "Evaluation",
     "InputError",
     "InsufficientData",
+    "Ladder",
     "MarketAnalysis",
     "MarketCondition",
     "MarketConditionAnalyzer",
@@ -74,23 +84,32 @@ __all__ = [
     "WeekClassification",
     "WeekClassifier",
     "WeekContext",
+    "WeekPrior",
     "WeekRules",
     "WeekType",
+    "adverse_move",
+    "evaluate",
 ]
 
 _ELSEWHERE = {
     "ATRAdjustmentSystem": "engine_opt.protocol.atr_adjustment",
     "ATRConfig": "engine_opt.protocol.atr_adjustment",
+    "Account": "engine_opt.protocol.atr_adjustment",
     "ConfigError": "engine_opt.errors",
     "EngineError": "engine_opt.errors",
+    "Evaluation": "engine_opt.protocol.week_classifier",
     "InputError": "engine_opt.errors",
     "InsufficientData": "engine_opt.errors",
+    "Ladder": "engine_opt.protocol.week_classifier",
     "MarketConditionAnalyzer": "engine_opt.protocol.market_condition_analyzer",
     "MarketConfig": "engine_opt.protocol.market_scoring",
     "MarketStream": "engine_opt.protocol.market_condition_analyzer",
     "StateError": "engine_opt.errors",
     "WeekClassifier": "engine_opt.protocol.week_classifier",
+    "WeekPrior": "engine_opt.protocol.week_classifier",
     "WeekRules": "engine_opt.protocol.week_classifier",
+    "adverse_move": "engine_opt.protocol.atr_adjustment",
+    "evaluate": "engine_opt.protocol.week_classifier",
 }
 
 

@@ -119,7 +119,10 @@ def _usage_errors() -> Iterator[None]:
 def _take_benchmark_over(config: pytest.Config) -> None:
     if config.getoption("codspeed", default=False):
         raise pytest.UsageError("--codspeed and --pe-perf both measure the `benchmark` tests: give one of them")
-    if not config.pluginmanager.hasplugin("benchmark"):
+    import sys
+
+    original = sys.modules.get("pytest_benchmark.plugin")
+    if original is None or not config.pluginmanager.is_registered(original):
         return  # switched off with -p no:benchmark: there is no such fixture
     from pytest_pe_perf import benchmark
 

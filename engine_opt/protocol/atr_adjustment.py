@@ -36,7 +36,7 @@ from engine_opt.model import (
 )
 from engine_opt.protocol import indicators
 from engine_opt.protocol.indicators import AverageTrueRange, ExponentialATR, Line, SimpleATR, WilderATR
-from engine_opt.protocol.ranking import RankedWindow
+from engine_opt.protocol.ranking import RankedWindow, z_score
 
 Smoothing = Literal["wilder", "sma", "ema"]
 Factors = tuple[float, float, float, float, float]  # one per ATRRegime, calmest first
@@ -286,9 +286,9 @@ class _Track:
         if self._share is None or self._time is None:  # pragma: no cover - both are set by then
             raise StateError(f"symbol {symbol!r} has no reading yet: update it with bars first")
         history, share = self._history, self._share
-        percentile = z_score = None
+        percentile = deviations = None
         if len(history) >= config.history_needed:
-            percentile, z_score = history.percentile(share), history.z_score(share)
+            percentile, deviations = history.percentile(share), history.z_score(share)
         return ATRReading(
             symbol,
             self._time,
@@ -296,7 +296,7 @@ class _Track:
             tuple([average.value for average in self._averages]),
             share,
             percentile,
-            z_score,
+            deviations,
             len(history),
             _regime(share, percentile, len(history), config),
             _price_trend(self._closes),
@@ -319,12 +319,11 @@ def measure(symbol: str, bars: Iterable[Bar], config: ATRConfig) -> ATRReading:
     first = config.periods[0]
     shares = [average / price for average, price in zip(averages[0][first:], close[first:], strict=True)]
     share, history = shares[-1], shares[:-1][-config.history :]
-    percentile = z_score = None
+    percentile = deviations = None
     if len(history) >= config.history_needed:
         below, equal = sum(x < share for x in history), sum(x == share for x in history)
         percentile = 100.0 * (below + equal / 2.0) / len(history)
-        mean, deviation = indicators.mean_and_deviation(history)
-        z_score = (share - mean) / deviation if min(history) < max(history) and deviation > 0.0 else None
+        deviations = z_score(history, share)
     return ATRReading(
         symbol=symbol,
         time=series[-1].time,
@@ -332,7 +331,7 @@ def measure(symbol: str, bars: Iterable[Bar], config: ATRConfig) -> ATRReading:
         atr=tuple(average[-1] for average in averages),
         atr_share=share,
         percentile=percentile,
-        z_score=z_score,
+        z_score=deviations,
         history=len(history),
         regime=_regime(share, percentile, len(history), config),
         price_trend=_price_trend(close[-_TREND_CLOSES:]),
@@ -400,17 +399,17 @@ def adverse_move(position: Position | str, reference_price: float, price: float,
 def _confidence(reading: ATRReading) -> float:
     """Return how sure the adjustment is, 0.5-0.95, counted in whole hundredths because sums of 0.05 are not whole."""
     hundredths = 80 + (10 if reading.volatility_trend is Direction.STABLE else -5)
-    percentile, z_score = reading.percentile, reading.z_score
+    percentile, deviations = reading.percentile, reading.z_score
     if percentile is None:
         hundredths -= 10  # not knowing the past is worth as little as being at its edge
     elif 25.0 <= percentile <= 75.0:  # the protocol's figures, here and below
         hundredths += 5
     elif not 10.0 <= percentile <= 90.0:
         hundredths -= 10
-    if z_score is not None:
-        if abs(z_score) < 1.0:
+    if deviations is not None:
+        if abs(deviations) < 1.0:
             hundredths += 5
-        elif abs(z_score) > 2.0:
+        elif abs(deviations) > 2.0:
             hundredths -= 10
     return min(max(hundredths, 50), 95) / 100.0
 

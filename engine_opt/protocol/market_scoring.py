@@ -281,4 +281,4 @@ def _direction(value: float, threshold: float) -> Direction:
 
 
 def _capped(value: float, cap: float) -> float:
-    return max(-cap, min(value, cap))
+    return cap if value > cap else max(value, -cap)

@@ -48,7 +48,7 @@ def _changes(plan: Plan) -> Iterator[RenderableType]:
     for module, changes in groupby(plan.changes, key=lambda change: module_of(change.key.test)):
         table = Table.grid(padding=(0, 2, 0, 0), expand=False)
         table.add_column(width=max(map(len, _COLOURS)))
-        table.add_column(overflow="fold")
+        table.add_column(overflow="fold", min_width=12)
         table.add_column(width=max(map(len, METRICS)))
         table.add_column(width=widths[0])
         table.add_column(width=widths[1], justify="right")

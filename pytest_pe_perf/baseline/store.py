@@ -81,7 +81,7 @@ def _check_place(path: Path, module: str, environment: Environment) -> None:
 def _text(path: Path) -> str:
     try:
         # A byte order mark and CRLF are what some editors and git settings add; the content is the same.
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise BaselineError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -89,7 +89,7 @@ def _text(path: Path) -> str:
     if not text.strip():
         raise BaselineError(f"{path} is empty; {_restore(path)}")
     # No line of ours starts like this: a text in JSON has no line breaks.
-    if conflict := _CONFLICT.search(text.replace("\r\n", "\n")):
+    if conflict := _CONFLICT.search(text):
         line = text.count("\n", 0, conflict.start()) + 1
         raise BaselineError(
             f"{path} holds the markers of a git merge conflict (line {line}); "

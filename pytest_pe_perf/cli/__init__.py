@@ -31,7 +31,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        cli()
+        cli(prog_name="pe-perf")
     except (PePerfError, OSError) as error:
         click.echo(f"pe-perf: {error}", err=True)
         sys.exit(UNREADABLE)

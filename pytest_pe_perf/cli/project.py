@@ -44,7 +44,9 @@ def read_run(path: Path) -> Run:
         metric = METRICS.get(row.key.metric)
         if metric is None:
             raise RunFileError(f"{path}: unknown metric {row.key.metric!r}; upgrade pytest-pe-perf")
-        least = min((min(sample.value, sample.reference or sample.value) for sample in row.samples), default=-1.0)
+        numbers = [sample.value for sample in row.samples]
+        numbers += [sample.reference for sample in row.samples if sample.reference is not None]
+        least = min(numbers, default=-1.0)
         if least < 0 or (least == 0 and metric.assume == "noisy"):
             raise RunFileError(
                 f"{path}: the {metric.name} of {row.key.label} has no value that anybody can have measured; "

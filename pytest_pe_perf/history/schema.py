@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 from pytest_pe_perf.errors import HistoryError
 
@@ -44,30 +47,41 @@ CREATE TABLE points (
 UPGRADES: tuple[str, ...] = (_CREATE,)
 
 
+@contextmanager
+def transaction(connection: sqlite3.Connection, kind: Literal["IMMEDIATE", "DEFERRED"]) -> Iterator[None]:
+    """Commit what is done inside, or nothing of it. ``IMMEDIATE`` waits for other writers at the beginning."""
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # After a full disk SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def prepare(connection: sqlite3.Connection, upgrades: tuple[str, ...] = UPGRADES) -> None:
-    """Bring the file to today's format, in one transaction.
+    """Bring the file to today's format, all the way or not at all.
 
     Raises:
         HistoryError: it is newer than this version, or belongs to another program.
         sqlite3.Error: it cannot be read or written.
 
     """
-    if _format(connection, upgrades) == len(upgrades):
+    # Even reading is a transaction: another process may be making the tables between two questions.
+    with transaction(connection, "DEFERRED"):
+        found = _format(connection, upgrades)
+    if found == len(upgrades):
         return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        # Another process may have done it while this one waited for the lock.
+    with transaction(connection, "IMMEDIATE"):
+        # Another process may have done it while this one waited.
         for script in upgrades[_format(connection, upgrades) :]:
             # Not executescript, which would commit.
             for statement in filter(str.strip, script.split(";")):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(upgrades)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _format(connection: sqlite3.Connection, upgrades: tuple[str, ...]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pytest_pe_perf.errors import HistoryError
 from pytest_pe_perf.model import GateReport, Judgement, Key, Point, Row, Run
 
-from .schema import prepare
+from .schema import prepare, transaction
 
 # STRICT tables.
 _NEEDED = (3, 37, 0)
@@ -59,16 +59,15 @@ class History:
         started, rows = _utc(run.started), {row.key: row for row in run.rows}
         environment = run.environment.slug
         judged = [judgement for judgement in report.judgements if judgement.value is not None]
-        with _transaction(self._connection) as connection:
+        execute = self._connection.execute
+        with transaction(self._connection, "IMMEDIATE"):
             context = json.dumps(run.context, sort_keys=True)
-            number = connection.execute(
-                _ADD_RUN, (started, environment, run.context.get("commit", ""), context)
-            ).lastrowid
+            number = execute(_ADD_RUN, (started, environment, run.context.get("commit", ""), context)).lastrowid
             for judgement in judged:
                 series = (environment, judgement.key.test, judgement.key.name, judgement.key.metric)
-                connection.execute(_ADD_SERIES, series)
+                execute(_ADD_SERIES, series)
                 point = _numbers(judgement, rows.get(judgement.key))
-                connection.execute(_ADD_POINT, (started, number, *point, judgement.verdict.value, *series))
+                execute(_ADD_POINT, (started, number, *point, judgement.verdict.value, *series))
 
     def trends(self, environment_slug: str, keys: Iterable[Key], limit: int = 500) -> dict[Key, tuple[Point, ...]]:
         """Return the last ``limit`` points of each row, the oldest first; an unknown row has none.
@@ -119,19 +118,6 @@ def _advice(error: Exception) -> str:
     if code == sqlite3.SQLITE_BUSY:
         return "another process holds it: try again when that has ended"
     return "nothing of this run was added: see that the folder can be written and the disk is not full"
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
-        # After a full disk SQLite has rolled back by itself.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _utc(started: str) -> str:

@@ -17,10 +17,7 @@ def quiet(*, collector: bool = False) -> Iterator[Callable[[], None]]:
 
     Yields a function to call between readings, which sweeps garbage that has piled up.
     """
-    tracer, profiler = sys.gettrace(), sys.getprofile()
     enabled, frozen = gc.isenabled(), gc.get_freeze_count()
-    sys.settrace(None)
-    sys.setprofile(None)
     gc.collect()
     if not collector:
         gc.disable()
@@ -28,14 +25,29 @@ def quiet(*, collector: bool = False) -> Iterator[Callable[[], None]]:
             # What exists already is not scanned by the sweeps in between.
             gc.freeze()
     try:
-        yield _nothing if collector else _sweep
+        with _untraced():
+            yield _nothing if collector else _sweep
     finally:
         if not collector and not frozen:
             gc.unfreeze()
         if enabled:
             gc.enable()
+
+
+@contextlib.contextmanager
+def _untraced() -> Iterator[None]:
+    tracer, profiler = sys.gettrace(), sys.getprofile()
+    sys.settrace(None)
+    sys.setprofile(None)
+    try:
+        yield
+    finally:
         sys.settrace(tracer)
-        sys.setprofile(profiler)
+        if profiler is None or callable(profiler):
+            sys.setprofile(profiler)
+        else:
+            # cProfile's own object, which sys.getprofile names and sys.setprofile does not take.
+            profiler.enable()
 
 
 def _nothing() -> None:

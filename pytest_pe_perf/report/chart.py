@@ -14,7 +14,7 @@ from .wording import SIGN, style
 
 # A chart spans at least this share of its level above and below: a trend that moves by 1 % looks calm, as it is.
 _LEAST_SPAN = 0.08
-_TICKS = 4
+_TICKS = 6
 _PLAIN = {Verdict.UNCHANGED, Verdict.NEW}
 SIGNS: Mapping[str, str] = {verdict.value: sign for verdict, sign in SIGN.items()}
 # Half an em at the right end keeps the last mark and its ring inside the drawing.
@@ -122,7 +122,7 @@ def _scale(values: Sequence[float], least_span: float) -> tuple[Callable[[float]
 
 
 def nice_ticks(low: float, high: float, unit: str) -> list[float]:
-    """Return three to six round values between ``low`` and ``high``; bytes are round in powers of 1024."""
+    """Return a few round values between ``low`` and ``high``; bytes are round in powers of 1024."""
     scale = 1024.0 ** max(math.floor(math.log(max(abs(high), 1.0), 1024)), 0) if unit == "B" else 1.0
     rough = (high - low) / scale / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
@@ -143,7 +143,9 @@ def spark(points: Sequence[Point], unit: str) -> Spark | None:
     place, _, _ = _scale(values, _LEAST_SPAN)
     places = _places(points, place)
     x, y = next((x, y) for x, y in reversed(places) if y is not None)
-    words = f"{len(values)} runs between {format_quantity(min(values), unit)} and {format_quantity(max(values), unit)}"
+    words = (
+        f"{_runs(len(values))} between {format_quantity(min(values), unit)} and {format_quantity(max(values), unit)}"
+    )
     return Spark(_path(places), number(x), number(y), words)
 
 
@@ -222,6 +224,10 @@ def _x_ticks(points: Sequence[Point], places: Sequence[tuple[float, float | None
     )
 
 
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
+
+
 def _remarks(points: int, values: int, marks: int, *, far: bool) -> list[str]:
     remarks = []
     if points == 1:
@@ -229,7 +235,7 @@ def _remarks(points: int, values: int, marks: int, *, far: bool) -> list[str]:
     if marks < points:
         remarks.append(f"{marks} of {points} runs are marked, extremes kept")
     if values < points:
-        remarks.append(f"{points - values} runs gave no number")
+        remarks.append(f"{_runs(points - values)} gave no number")
     if far:
         remarks.append("the budget lies far above this chart")
     return remarks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_pe_perf.model import METRICS, GateReport, Judgement, Key, Point, Row, Run, Verdict
@@ -18,8 +18,9 @@ from .wording import (
     SIGN,
     Level,
     accept_command,
+    bounds,
     change,
-    interval,
+    could_have_seen,
     old_to_new,
     processes,
     quantity,
@@ -87,7 +88,9 @@ class RowView:
     bar: Bar | None
     headline: str
     reason: str
-    facts: tuple[Fact, ...]
+    values: tuple[Fact, ...]
+    proof: tuple[Fact, ...]
+    readings: tuple[Fact, ...]
     accept: str
     reproduce: str
     spark: Spark | None
@@ -130,7 +133,7 @@ class Page:
     sign: str
     headline: str
     advice: str
-    sentence: str
+    found: tuple[str, ...]
     started: str
     cards: tuple[RowView, ...]
     chips: tuple[Chip, ...]
@@ -159,7 +162,8 @@ def prepare(run: Run, report: GateReport, trends: Mapping[Key, Sequence[Point]],
         sign=_SIGN_OF_RESULT[outcome.level],
         headline=headline,
         advice=advice,
-        sentence=outcome.sentence,
+        # Where nothing failed the advice already says what the hint says.
+        found=tuple(map(unbroken, outcome.parts if outcome.level == "bad" else outcome.found)),
         started=when(run.started),
         cards=tuple(row for row in rows if row.fails),
         chips=_chips(report),
@@ -178,6 +182,11 @@ def anchor(test: str) -> str:
     return "t-" + hashlib.sha256(test.encode("utf-8", "surrogatepass")).hexdigest()[:10]
 
 
+def unbroken(text: str) -> str:
+    """Return ``text`` with its per cent signs tied to their numbers, so that no line begins with one."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def _tests_are(count: int, rest: str) -> str:
     return f"{count} test {rest}" if count == 1 else f"{count} tests {rest}"
 
@@ -190,7 +199,9 @@ def _answer(report: GateReport, level: Level) -> tuple[str, str]:
         over = report.count(Verdict.OVER_BUDGET)
         what = "failed" if over and report.count(Verdict.REGRESSED) else "over budget" if over else "got worse"
         what = "is over budget" if what == "over budget" and failed == 1 else what
-        return _tests_are(failed, what), "Make it good again, or accept it with a reason: each card below has both commands."
+        return _tests_are(
+            failed, what
+        ), "Make it good again, or accept it with a reason: the cards below hold the commands."
     if level == "good":
         return "Nothing got worse", "There is nothing to do."
     if not report.judgements:
@@ -235,11 +246,13 @@ def _row(judgement: Judgement, row: Row | None, points: list[Point], marks: int)
         fails=judgement.fails,
         now=quantity(judgement, judgement.value),
         change=change(comparison.ratio) if comparison else "",
-        interval=interval(comparison).removeprefix("95 % interval ") if comparison else "",
+        interval=bounds(comparison) if comparison else "",
         bar=_bar(judgement),
         headline=_headline(judgement),
         reason=printable(judgement.reason),
-        facts=tuple(_facts(judgement, row)),
+        values=tuple(_values(judgement)),
+        proof=tuple(_proof(judgement)),
+        readings=tuple(_readings(row)) if row else (),
         accept="" if judgement.verdict is Verdict.OVER_BUDGET else accept_command(key.test),
         reproduce=reproduce_command(key.test),
         spark=spark(points, unit),
@@ -283,35 +296,32 @@ def _bar(judgement: Judgement) -> Bar | None:
     return Bar(number(low), number(max(high - low, 3.0)), number(place(comparison.ratio)), number(50 + limit))
 
 
-def _facts(judgement: Judgement, row: Row | None) -> list[Fact]:
-    """Return what the verdict rests on, name by name."""
-    comparison, budget = judgement.comparison, judgement.budget
-    facts = []
+def _values(judgement: Judgement) -> Iterator[Fact]:
+    """Yield the values that were compared."""
     if judgement.value is not None:
-        facts.append(Fact("now", quantity(judgement, judgement.value)))
+        yield Fact("now", quantity(judgement, judgement.value))
+    if judgement.comparison is not None:
+        yield Fact("accepted", quantity(judgement, judgement.comparison.base))
+        yield Fact("change", change(judgement.comparison.ratio))
+
+
+def _proof(judgement: Judgement) -> Iterator[Fact]:
+    """Yield what the verdict rests on, name by name."""
+    comparison = judgement.comparison
     if comparison is not None:
-        what, _, bounds = interval(comparison).rpartition("95 % interval ")
-        exact = comparison.low == comparison.high
-        facts += [
-            Fact("accepted", quantity(judgement, comparison.base)),
-            Fact("change", change(comparison.ratio)),
-            Fact("95 % interval", f"none: {what or bounds}" if exact else bounds),
-            Fact("threshold", threshold(comparison)),
-            Fact("could have seen", change(1 + comparison.detectable)),
-            Fact("measured in", processes(comparison.n)),
-            Fact("tier", comparison.tier),
-        ]
-    if budget is not None:
-        facts.append(Fact("budget", printable(budget.text)))
-    if row is not None:
-        facts += _readings(row)
-    return facts
+        yield Fact("95 % interval", bounds(comparison))
+        yield Fact("threshold", threshold(comparison))
+        yield Fact("could have seen", could_have_seen(comparison))
+        yield Fact("measured in", processes(comparison.n))
+        yield Fact("tier", comparison.tier)
+    if judgement.budget is not None:
+        yield Fact("budget", printable(judgement.budget.text))
 
 
 def _readings(row: Row) -> list[Fact]:
     """Return how the readings scattered, in the process that measured the smallest value."""
     best = min(row.samples, key=lambda sample: sample.value)
-    facts = [Fact("readings", f"{best.count:,} of {best.calls:,} {'call' if best.calls == 1 else 'calls'}")]
+    facts = [Fact("readings", f"{best.count:,}, of {best.calls:,} {'call' if best.calls == 1 else 'calls'} each")]
     if len(best.quantiles) == 7:
         unit = METRICS[row.key.metric].unit
         middle, late, worst = (format_quantity(best.quantiles[i], unit) for i in (3, 5, 6))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from pytest_pe_perf.model import METRICS, Environment, GateReport, Judgement, Run, Verdict
-from pytest_pe_perf.units import format_change, format_quantity, format_seconds
+from pytest_pe_perf.units import format_quantity, format_seconds
 
 from .screen import pad, printable, shorten, shorten_id, width_of, wrap, wrap_parts
 from .wording import (
@@ -207,7 +207,9 @@ def _not_judged(run: Run, width: int) -> Iterator[Line]:
         if metric.assume == "nothing":
             value = format_quantity(min(sample.value for sample in row.samples), metric.unit)
             figures = f"  {metric.name}  {value}  not judged"
-            yield Line(shorten(f" {shorten_id(row.key.label, max(width - 1 - width_of(figures), 1))}{figures}", width), _DIM)
+            yield Line(
+                shorten(f" {shorten_id(row.key.label, max(width - 1 - width_of(figures), 1))}{figures}", width), _DIM
+            )
 
 
 def _remarks(report: GateReport, width: int) -> Iterator[Line]:

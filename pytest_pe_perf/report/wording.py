@@ -50,14 +50,23 @@ Level = Literal["bad", "unsure", "good"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A whole report in a few words. ``level`` is its colour: ``good`` only where something was compared."""
+    """A whole report in a few words. ``level`` is its colour: ``good`` only where something was compared.
+
+    ``found`` is what was found, the verdicts first; ``hint`` the command that comes next, if one does.
+    """
 
     level: Level
-    parts: tuple[str, ...]
+    found: tuple[str, ...]
+    hint: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """All of it."""
+        return (*self.found, self.hint) if self.hint else self.found
 
     @property
     def sentence(self) -> str:
-        """The parts as one sentence."""
+        """All of it as one sentence."""
         return "; ".join(self.parts)
 
 
@@ -91,9 +100,15 @@ def change(ratio: float) -> str:
 
 def interval(comparison: Comparison) -> str:
     """Return the 95 % interval in words: ``"95 % interval +9.8 % to +14.6 %"``; a count has none."""
+    exact = comparison.low == comparison.high
+    return bounds(comparison) if exact else f"95 % interval {bounds(comparison)}"
+
+
+def bounds(comparison: Comparison) -> str:
+    """Return the ends of the 95 % interval: ``"+9.8 % to +14.6 %"``."""
     if comparison.low == comparison.high:
         return "counted exactly"
-    return f"95 % interval {change(comparison.low)} to {change(comparison.high)}"
+    return f"{change(comparison.low)} to {change(comparison.high)}"
 
 
 def old_to_new(judgement: Judgement, comparison: Comparison) -> str:
@@ -102,7 +117,9 @@ def old_to_new(judgement: Judgement, comparison: Comparison) -> str:
     The ratio of times is one of times divided by the reference workload's; where that moves it visibly away from the
     ratio of the two numbers shown, the text says so, lest it seem to contradict itself.
     """
-    text = f"{quantity(judgement, comparison.base)} -> {quantity(judgement, comparison.head)}, {change(comparison.ratio)}"
+    text = (
+        f"{quantity(judgement, comparison.base)} -> {quantity(judgement, comparison.head)}, {change(comparison.ratio)}"
+    )
     plain = comparison.head / comparison.base if comparison.base else comparison.ratio
     return f"{text} at equal machine speed" if abs(plain - comparison.ratio) > 0.005 else text
 
@@ -110,6 +127,11 @@ def old_to_new(judgement: Judgement, comparison: Comparison) -> str:
 def threshold(comparison: Comparison) -> str:
     """Return the change that fails the row: ``"+10.0 %"``."""
     return "any growth from 0" if comparison.threshold == math.inf else change(1 + comparison.threshold)
+
+
+def could_have_seen(comparison: Comparison) -> str:
+    """Return the smallest change that the row would have shown."""
+    return "any growth from 0" if comparison.detectable == math.inf else change(1 + comparison.detectable)
 
 
 def processes(n: int) -> str:
@@ -148,8 +170,8 @@ def _shell_escape(character: str) -> str:
 
 def result(report: GateReport) -> Result:
     """Return the sentence that a reader who reads only one sees."""
-    parts = (_counts(report), _not_measured(report), _sight(report), _hint(report))
-    return Result(_level(report), tuple(part for part in parts if part))
+    found = (_counts(report), _not_measured(report), _sight(report))
+    return Result(_level(report), tuple(part for part in found if part), _hint(report))
 
 
 def compared(judgement: Judgement) -> bool:

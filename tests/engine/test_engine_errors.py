@@ -32,7 +32,9 @@ def test_insufficient_data_says_how_much_is_missing():
     assert str(error) == "35 bars are needed, 20 seen: feed 15 more"
 
 
-@pytest.mark.parametrize("error", [InputError("a", None, "b"), InsufficientData(2, 1), ConfigError("c"), StateError("d")])
+@pytest.mark.parametrize(
+    "error", [InputError("a", None, "b"), InsufficientData(2, 1), ConfigError("c"), StateError("d")]
+)
 def test_errors_survive_pickling(error):
     """An error raised in a worker process arrives whole."""
     again = pickle.loads(pickle.dumps(error))

@@ -6,7 +6,7 @@ from math import inf, nan
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_opt import (
@@ -184,10 +184,10 @@ def test_a_vix_series_is_as_long_as_the_bars(bars):
     [
         (DAY, DAY),
         (DAY, DAY - timedelta(1)),
-        (DAY, datetime(2020, 1, 3)),
-        (datetime(2020, 1, 2), DAY + timedelta(1)),
-        (datetime(2020, 1, 2), datetime(2020, 1, 3, tzinfo=UTC)),
-        (datetime(2020, 1, 2, tzinfo=UTC), datetime(2020, 1, 3)),
+        (DAY, datetime(2020, 1, 3)),  # noqa: DTZ001 - a naive time is the point
+        (datetime(2020, 1, 2), DAY + timedelta(1)),  # noqa: DTZ001 - a naive time is the point
+        (datetime(2020, 1, 2), datetime(2020, 1, 3, tzinfo=UTC)),  # noqa: DTZ001 - a naive time is the point
+        (datetime(2020, 1, 2, tzinfo=UTC), datetime(2020, 1, 3)),  # noqa: DTZ001 - a naive time is the point
     ],
 )
 def test_series_out_of_order_or_of_mixed_times_are_refused(times):
@@ -254,6 +254,7 @@ def test_series_of_different_length_are_refused():
         indicators.true_range([2.0, 2.0], [1.0], [1.5, 1.5])
 
 
+@settings(deadline=None)
 @given(st.one_of(st.none(), st.booleans(), st.text(), st.floats(max_value=0.0), st.sampled_from([nan, inf])))
 def test_no_price_slips_through(value):
     """Whatever is not a positive finite number is refused as a price."""

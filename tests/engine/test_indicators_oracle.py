@@ -18,7 +18,9 @@ NAMES = ["AAPL", "FB", "GOOG", "IBM", "MSFT", "S&P 500", "NASDAQ"]
 @pytest.fixture(scope="module", params=NAMES)
 def hlcv(request, series):
     """High, low, close, volume as arrays."""
-    return tuple(np.array([getattr(b, name) for b in series[request.param]]) for name in ("high", "low", "close", "volume"))
+    return tuple(
+        np.array([getattr(b, name) for b in series[request.param]]) for name in ("high", "low", "close", "volume")
+    )
 
 
 def same(ours, theirs, rel, abs_=0.0):

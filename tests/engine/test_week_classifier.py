@@ -1,10 +1,11 @@
 """The table of week types: total, monotone, exact on its boundaries; and the original's, cell by cell."""
 
+import itertools
 from datetime import date
 from math import inf, nextafter
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine_opt import (
@@ -99,14 +100,16 @@ def test_the_original_rules_count_from_the_week_start_only():
 
 def test_the_original_never_answers_assigned_over_limit():
     """P-AOL cannot be reached in the original: the defect is kept there and repaired in the standard rules."""
-    answers = {at.week_type for p in Position for m in range(-99, 100) for at in [classify(p, 100.0 + m, classifier=ORIGINAL)]}
+    answers = {
+        at.week_type for p in Position for m in range(-99, 100) for at in [classify(p, 100.0 + m, classifier=ORIGINAL)]
+    }
     assert answers == set(WeekType) - {W.P_AOL}
 
 
 @pytest.mark.parametrize(("position", "reference", "table"), TABLES)
 def test_each_boundary_belongs_to_the_cell_above(position, reference, table):
     """On a boundary the milder type holds, just below it the worse one."""
-    for (_, worse), (bound, milder) in zip(table, table[1:], strict=False):
+    for (_, worse), (bound, milder) in itertools.pairwise(table):
         assert at(position, reference, 100.0 + bound) is milder
         assert at(position, reference, 100.0 + bound - 1e-7) is worse
 
@@ -120,7 +123,7 @@ def test_boundaries_are_exact_to_one_ulp(ladder):
         exact = WeekRules("exact", {**clear, (Position.LONG_STOCK, Reference.WEEK_START): ladder}, rules.priors)
         below, above = nextafter(bound, -inf), nextafter(bound, inf)
         shifted = [
-            Ladder(ladder.bounds[:index] + (edge,) + ladder.bounds[index + 1 :], ladder.types) for edge in (below, above)
+            Ladder((*ladder.bounds[:index], edge, *ladder.bounds[index + 1 :]), ladder.types) for edge in (below, above)
         ]
         price = 100.0 + bound
         answers = [
@@ -140,6 +143,7 @@ def test_movement_categories_are_exact_to_one_ulp(bound):
     assert movement_category(bound) is movement_category(nextafter(bound, inf))
 
 
+@settings(deadline=None)
 @given(
     cents=st.integers(min_value=100, max_value=10_000_000).filter(lambda c: c % 20 == 0),
     percent=st.sampled_from([-15, -10, -5, 5, 10]),
@@ -151,7 +155,10 @@ def test_a_decimal_price_on_a_boundary_is_on_it(cents, percent):
     assert movement_between(cents / 100, moved / 10_000) == percent
 
 
-@given(position=positions, price=prices, base=prices, roll=st.booleans(), favourable=st.sampled_from([None, False, True]))
+@settings(deadline=None)
+@given(
+    position=positions, price=prices, base=prices, roll=st.booleans(), favourable=st.sampled_from([None, False, True])
+)
 def test_every_position_at_every_price_has_one_type(position, price, base, roll, favourable):
     """The table is total: no movement falls between two cells, and the answer's cell contains the movement."""
     for context in ({"strike": base}, {"cost_basis": base}, {}):
@@ -161,6 +168,7 @@ def test_every_position_at_every_price_has_one_type(position, price, base, roll,
         assert answer.beyond_table == (answer.movement >= 10.0)
 
 
+@settings(deadline=None)
 @given(position=positions, low=prices, high=prices, base=prices, roll=st.booleans())
 def test_a_better_price_is_never_a_worse_week(position, low, high, base, roll):
     """Types are monotone in the movement, whatever it is counted from."""
@@ -270,7 +278,11 @@ def test_priors_are_the_protocols_and_can_be_edited():
     assert classify("long_stock", 107.0).expected_return == (5.0, 6.0)
     mine = {**WeekRules.standard().priors, W.C_WAP_PLUS: WeekPrior("mine", 3, (1.0, 2.0), ("hold_position",))}
     answer = classify("long_stock", 107.0, classifier=WeekClassifier(WeekRules.standard(priors=mine)))
-    assert (answer.expected_return, answer.recommended_actions, answer.weeks_per_year) == ((1.0, 2.0), ("hold_position",), 3)
+    assert (answer.expected_return, answer.recommended_actions, answer.weeks_per_year) == (
+        (1.0, 2.0),
+        ("hold_position",),
+        3,
+    )
 
 
 def test_the_priors_sum_to_sixty_weeks_unless_scaled():

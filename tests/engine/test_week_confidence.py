@@ -5,7 +5,7 @@ from math import inf, nan, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_opt import InputError, MarketCondition, WeekClassifier, WeekContext
@@ -33,6 +33,7 @@ def test_confidence_is_what_a_simulation_finds(movement, volatility, days):
         assert found == pytest.approx(p, abs=5 * sqrt(max(p * (1 - p), 1e-6) / 1e6))
 
 
+@settings(deadline=None)
 @given(movement=movements, volatility=volatilities, tau=years)
 def test_the_cells_share_out_all_probability(movement, volatility, tau):
     """Over all cells the probabilities sum to one, and each lies between none and one."""
@@ -41,6 +42,7 @@ def test_the_cells_share_out_all_probability(movement, volatility, tau):
     assert sum(shares) == pytest.approx(1.0, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(movement=movements)
 def test_at_expiry_nothing_is_uncertain(movement):
     """With no time or no volatility left the present cell has probability one and the others none."""
@@ -49,6 +51,7 @@ def test_at_expiry_nothing_is_uncertain(movement):
         assert sorted(shares) == [0.0] * 5 + [1.0]
 
 
+@settings(deadline=None)
 @given(
     cell=st.sampled_from([cell for cell in CELLS if -inf not in cell and inf not in cell]),
     share=st.floats(0.1, 0.9),
@@ -62,6 +65,7 @@ def test_more_time_is_less_sure_inside_a_bounded_cell(cell, share, vol, days):
     assert late <= soon + 1e-12
 
 
+@settings(deadline=None)
 @given(volatility=st.floats(0.05, 1.0), tau=st.floats(0.001, 1.0))
 def test_prices_have_no_drift(volatility, tau):
     """The median of a driftless lognormal lies below the mean by half the variance, in logarithms."""
@@ -80,7 +84,8 @@ def test_far_tails_keep_their_digits():
 
 
 @pytest.mark.parametrize(
-    "values", [(-100.0, 0.2, 0.1), (nan, 0.2, 0.1), (0.0, -0.2, 0.1), (0.0, 18.0, 0.1), (0.0, 0.2, -0.1), (0.0, nan, 0.1)]
+    "values",
+    [(-100.0, 0.2, 0.1), (nan, 0.2, 0.1), (0.0, -0.2, 0.1), (0.0, 18.0, 0.1), (0.0, 0.2, -0.1), (0.0, nan, 0.1)],
 )
 def test_impossible_values_are_refused(values):
     """A total loss, a negative time or volatility and what is not a number have no probability."""

@@ -1,5 +1,7 @@
 """How often real weeks fall into each category, and what the original made of them."""
 
+import itertools
+
 import pytest
 
 from engine_opt import MarketCondition, MovementCategory, WeekClassifier, WeekRules, WeekType
@@ -17,7 +19,7 @@ def test_weekly_movement_shares(name, series, golden):
     table = golden("weekly_movement_shares.json")
     expected = table["rows"][name]
     closes = weekly_closes(series[name])
-    movements = [movement_between(a, b) for a, b in zip(closes, closes[1:], strict=False)]
+    movements = [movement_between(a, b) for a, b in itertools.pairwise(closes)]
     found = [movement_category(movement) for movement in movements]
     shares = [round(100 * found.count(MovementCategory(each)) / len(found), 1) for each in table["order"]]
     assert (len(movements), shares) == (expected["weeks"], expected["shares"])
@@ -27,7 +29,7 @@ def test_weekly_movement_shares(name, series, golden):
 def test_weeks_that_the_original_mistakes_for_idle(name, series, golden):
     """The original calls up to 23 % of weeks with a short put idle; the standard rules call none so."""
     closes = weekly_closes(series[name])
-    weeks = [MarketCondition(name, b, a, 0.2) for a, b in zip(closes, closes[1:], strict=False)]
+    weeks = [MarketCondition(name, b, a, 0.2) for a, b in itertools.pairwise(closes)]
     idle = {
         rules.name: sum(
             WeekClassifier(rules).classify_week(week, "short_put").week_type is WeekType.W_IDL for week in weeks

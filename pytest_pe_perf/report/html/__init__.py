@@ -8,6 +8,7 @@ from importlib import resources
 from pytest_pe_perf import __version__
 from pytest_pe_perf.model import GateReport, Key, Point, Run
 from pytest_pe_perf.report.data import Meta, prepare
+from pytest_pe_perf.report.screen import printable
 
 
 def render(
@@ -25,9 +26,11 @@ def render(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(part("template.html.j2"))
-    return template.render(
-        page=prepare(run, report, trends, Meta(title, __version__)),
+    page = template.render(
+        page=prepare(run, report, trends, Meta(printable(title), __version__)),
         # Our own files, not anybody's data: the only two things that are not escaped.
         css=markupsafe.Markup(part("style.css")),  # noqa: S704
         script=markupsafe.Markup(part("script.js")),  # noqa: S704
     )
+    # The macros at the head of the template leave blank lines, and a page begins with its doctype.
+    return page.lstrip()

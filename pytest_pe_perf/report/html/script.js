@@ -19,7 +19,7 @@
   };
 
   const openTarget = () => {
-    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
     if (target && target.tagName === "DETAILS") { target.open = true; target.scrollIntoView(); }
   };
 
@@ -42,7 +42,7 @@
     const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
     const apply = () => {
       const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-      const verdicts = new Set(chips.filter((c) => c.ariaPressed === "true").map((c) => c.dataset.verdict));
+      const verdicts = new Set(chips.filter((c) => c.getAttribute("aria-pressed") === "true").map((c) => c.dataset.verdict));
       let shown = 0;
       for (const row of rows) {
         const fits = (!verdicts.size || verdicts.has(row.dataset.verdict)) && words.every((w) => texts.get(row).includes(w));

@@ -1,0 +1,130 @@
+"""Reports made by hand: what the judge would say is not the reporters' business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_pe_perf.model import (
+    METRICS,
+    RUN_FORMAT,
+    Budget,
+    Comparison,
+    Environment,
+    GateReport,
+    Judgement,
+    Key,
+    Point,
+    Row,
+    Run,
+    Sample,
+    Skipped,
+    Verdict,
+)
+
+ENVIRONMENT = Environment("cpython", "3.11", "linux-x86_64", "amd-family25-model1", 2)
+
+
+def _compare(base: float, head: float, low: float, high: float, n: int, tier: str, threshold: float) -> Comparison:
+    return Comparison(base, head, head / base, low, high, n, threshold, 0.13 if tier == "stored" else threshold, tier)
+
+
+def make_judgement(
+    test: str,
+    verdict: Verdict,
+    reason: str = "because",
+    *,
+    name: str = "",
+    metric: str = "latency",
+    base: float | None = None,
+    head: float | None = 1e-3,
+    n: int = 3,
+    budget: Budget | None = None,
+) -> Judgement:
+    comparison = None
+    if base is not None and head is not None:
+        noisy = METRICS[metric].assume == "noisy"
+        low, high = (head / base * 0.97, head / base * 1.03) if noisy else (head / base, head / base)
+        comparison = _compare(base, head, low, high, n, "stored" if noisy else "counts", 0.1 if noisy else 0.01)
+    return Judgement(Key(test, name, metric), verdict, reason, head, comparison, budget, 7)
+
+
+def make_run(report: GateReport, *, context: dict[str, str] | None = None) -> Run:
+    def sample(judgement: Judgement) -> Sample:
+        value = judgement.value or 0.0
+        return Sample(value, 400, 100, tuple(value * q for q in (1, 1.01, 1.05, 1.1, 1.2, 1.9, 4)), 1e-3)
+
+    rows = tuple(
+        Row(j.key, (sample(j),), "source", 0.1, 0.01, j.budget, j.line)
+        for j in report.judgements
+        if j.value is not None
+    )
+    return Run(RUN_FORMAT, "2026-11-20T09:41:07+00:00", report.environment, context or {}, rows, report.skipped)
+
+
+def make_report(*judgements: Judgement, skipped: tuple[Skipped, ...] = (), notes: tuple[str, ...] = ()) -> GateReport:
+    return GateReport(ENVIRONMENT, judgements, skipped, notes)
+
+
+def make_points(count: int, value: float = 1e-3, verdict: str = "unchanged") -> list[Point]:
+    return [
+        Point(f"2026-10-{1 + i % 28:02d}T10:00:00+00:00", f"{i:07x}abcdef", value * (1 + i % 7 / 100), 1e-3, verdict)
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="session")
+def judgement() -> Callable[..., Judgement]:
+    return make_judgement
+
+
+@pytest.fixture(scope="session")
+def report_of() -> Callable[..., GateReport]:
+    return make_report
+
+
+@pytest.fixture(scope="session")
+def run_of() -> Callable[..., Run]:
+    return make_run
+
+
+@pytest.fixture(scope="session")
+def points() -> Callable[..., list[Point]]:
+    return make_points
+
+
+@pytest.fixture(scope="session")
+def everything() -> GateReport:
+    """One row of every verdict, and two that did not change."""
+    api, engine = "tests/test_api.py::test_quote", "tests/perf/test_engine.py::test_flow[standard week]"
+    changed = "recorded with memray 1.19.0, this run has memray 1.20.0"
+    return make_report(
+        make_judgement("tests/test_api.py::test_week", Verdict.IMPROVED, "-18.0 %", base=1.22e-4, head=1e-4),
+        make_judgement(engine, Verdict.INCONCLUSIVE, "+3.8 % is more than +1.0 %", base=5.5e-4, head=5.71e-4, n=1),
+        make_judgement(engine, Verdict.UNCHANGED, "equal", metric="allocations", base=1234.0, head=1234.0),
+        make_judgement(api, Verdict.REGRESSED, "+12.0 %, beyond +10.0 %", base=7.5e-4, head=8.4e-4),
+        make_judgement(api, Verdict.REGRESSED, "1.20 MiB more", metric="peak", base=2.2 * 2**20, head=3.4 * 2**20),
+        make_judgement(
+            "tests/perf/test_startup.py::test_import",
+            Verdict.OVER_BUDGET,
+            "12.4 ms, limit 10 ms",
+            head=12.4e-3,
+            budget=Budget(10e-3, "10 ms"),
+        ),
+        make_judgement("tests/test_parse.py::test_parse", Verdict.UNCHANGED, name="json", base=3.1e-5, head=3.1e-5),
+        make_judgement("tests/test_parse.py::test_parse", Verdict.NEW, "no baseline row", name="yaml", head=1.3e-3),
+        make_judgement("tests/test_parse.py::test_parse", Verdict.NEW, "no baseline row", name="toml", head=1.1e-3),
+        make_judgement("tests/test_old.py::test_gone", Verdict.MISSING, "nothing measures it any more", head=None),
+        make_judgement("tests/test_a.py::test_b", Verdict.NOT_COMPARABLE, changed, metric="peak", head=4096.0),
+        make_judgement("tests/test_a.py::test_c", Verdict.ACCEPTED, "until June", base=1e-3, head=1.2e-3),
+        skipped=(Skipped("tests/perf/test_dask.py::test_cluster", "needs a cluster of two workers"),),
+        notes=("5 baseline rows belong to tests that were not part of this run",),
+    )
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of expected outputs; PE_PERF_WRITE_GOLDEN=1 writes them anew, for a person to review."""
+    return Path(__file__).parent / "golden"

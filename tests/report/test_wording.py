@@ -1,0 +1,122 @@
+"""The same words everywhere."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import subprocess
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_pe_perf.model import Skipped, Verdict
+from pytest_pe_perf.report import wording
+from pytest_pe_perf.report.screen import printable
+
+
+def test_every_verdict_has_its_place_and_sign() -> None:
+    """No verdict is forgotten by the order or the signs."""
+    assert set(wording.ORDER) == set(Verdict) == set(wording.SIGN)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1))
+def test_quoted_ids_are_one_word(text: str) -> None:
+    """A printable id comes back from a shell's splitting as it was."""
+    assert shlex.split(wording.shell_quote(text)) == [text]
+
+
+@pytest.mark.parametrize("text", ["a\nb", "it's\x1b[0m", "\u202eabc", "back\\slash\t", "日本\x01"])
+def test_unprintable_ids_survive_bash_on_one_line(text: str) -> None:
+    """An id with control characters is quoted so that bash reads it back, and is itself printable."""
+    quoted = wording.shell_quote(text)
+    assert printable(quoted) == quoted
+    try:
+        done = subprocess.run(["bash", "-c", f"printf %s {quoted}"], capture_output=True, check=True)
+    except FileNotFoundError:
+        pytest.skip("no bash here")
+    assert done.stdout.decode() == text
+
+
+def test_bytes_that_are_not_utf8_are_quoted_as_bytes() -> None:
+    """A byte that Python hides in a half character is written as that byte."""
+    assert wording.shell_quote("a\udcff") == r"$'a\xff'"
+    assert wording.shell_quote("a\ud800") == "$'a?'"
+
+
+def test_growth_from_zero_has_no_percentage(judgement) -> None:
+    """Infinite ratios are put in words."""
+    comparison = replace(
+        judgement("t", Verdict.REGRESSED, base=1.0).comparison, threshold=math.inf, detectable=math.inf
+    )
+    assert wording.change(math.inf) == "from 0"
+    assert wording.threshold(comparison) == "any growth from 0" == wording.could_have_seen(comparison)
+
+
+def test_numbers_that_seem_to_contradict_the_change_are_explained(judgement) -> None:
+    """Where the reference workload moves the ratio away from the values shown, the text says so."""
+    row = judgement("t", Verdict.REGRESSED, base=1e-3, head=1.2e-3)
+    assert wording.old_to_new(row, row.comparison) == "1.00 ms -> 1.20 ms, +20.0 %"
+    slower_machine = replace(row.comparison, ratio=1.1)
+    assert wording.old_to_new(row, slower_machine) == "1.00 ms -> 1.20 ms, +10.0 % at equal machine speed"
+    assert "0 B ->" in wording.old_to_new(
+        judgement("t", Verdict.REGRESSED, metric="peak"), replace(slower_machine, base=0)
+    )
+
+
+def test_worst_comes_first(everything) -> None:
+    """Rows stand in the order of their verdicts, and the surest regression leads."""
+    rows = wording.worst_first(everything)
+    assert [row.verdict for row in rows] == sorted((row.verdict for row in rows), key=wording.ORDER.index)
+    assert rows[0].key.metric == "peak"
+
+
+def test_sentence_counts_and_says_what_could_be_seen(everything) -> None:
+    """The sentence counts every verdict and names the sight of the timed rows that were compared."""
+    outcome = wording.result(everything)
+    assert outcome.level == "bad"
+    assert outcome.sentence == (
+        "2 regressed, 1 over budget, 1 inconclusive, 1 not comparable, 1 missing, 2 new, 1 accepted, 1 improved, "
+        "2 unchanged; 1 test not measured; smallest change this run could have seen: +13.0 % (median of 5 timed rows); "
+        "accept what is new with: pe-perf update"
+    )
+
+
+def test_sight_names_the_worst_row_where_it_differs(judgement, report_of) -> None:
+    """A row that saw less than the others is not hidden by the median."""
+    row = judgement("t", Verdict.UNCHANGED, base=1e-3)
+    blind = replace(row, comparison=replace(row.comparison, detectable=0.4))
+    assert "(median of 3 timed rows, worst +40.0 %)" in wording.result(report_of(row, row, blind)).sentence
+    assert "+40.0 % (its one timed row)" in wording.result(report_of(blind)).sentence
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "sentence"),
+    [
+        ([], "nothing measured"),
+        ([Verdict.NEW], "nothing compared: 1 new row; accept it with: pe-perf update"),
+        ([Verdict.NEW] * 14, "nothing compared: 14 new rows; accept them with: pe-perf update"),
+        ([Verdict.NOT_COMPARABLE] * 2, "nothing compared: 2 not comparable rows; accept them with: pe-perf update"),
+        ([Verdict.MISSING], "nothing compared: 1 missing row"),
+        ([Verdict.INCONCLUSIVE], "nothing compared: 1 inconclusive row"),
+    ],
+)
+def test_nothing_compared_is_never_green(judgement, report_of, verdicts, sentence) -> None:
+    """A run that compared nothing says so, is not green, and names the command that helps."""
+    outcome = wording.result(report_of(*[judgement(f"t{i}", v, head=None) for i, v in enumerate(verdicts)]))
+    assert (outcome.level, outcome.sentence) == ("unsure", sentence)
+
+
+def test_green_needs_every_row_to_be_well(judgement, report_of) -> None:
+    """Unchanged, improved and accepted rows are green; one open row or one skipped test is not."""
+    well = [judgement(f"t{v}", v, base=1e-3) for v in (Verdict.UNCHANGED, Verdict.IMPROVED, Verdict.ACCEPTED)]
+    assert wording.result(report_of(*well)).level == "good"
+    assert wording.result(report_of(*well, judgement("x", Verdict.INCONCLUSIVE, base=1e-3))).level == "unsure"
+    assert wording.result(report_of(*well, skipped=(Skipped("t", "why"),))).level == "unsure"
+
+
+def test_over_budget_is_red_without_any_baseline(judgement, report_of) -> None:
+    """A budget fails although nothing was compared."""
+    outcome = wording.result(report_of(judgement("t", Verdict.OVER_BUDGET)))
+    assert (outcome.level, outcome.sentence) == ("bad", "nothing compared: 1 over budget row")
