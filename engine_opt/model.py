@@ -163,14 +163,18 @@ class AccountType(StrEnum):
 # A close may leave [low, high] by this share of the price: adjusting for splits multiplies, and multiplying rounds.
 _ROUNDING = 1e-9
 
+# Wider than any market, and narrow enough that no sum, square or ratio of bars leaves the range of a float.
+LEAST_PRICE, LARGEST_PRICE = 1e-9, 1e12
+LARGEST_VOLUME = 1e18
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
     """One session of one symbol: prices adjusted for splits, in account currency.
 
     `time` is a date, or a datetime; one series uses one of them throughout. `volume` is None where it is not known.
-    Raises InputError for a price that is not positive and finite, a high below the low, an open or a close outside
-    of them, a negative volume.
+    Raises InputError for a price that is not between 1e-9 and 1e12, a high below the low, an open or a close outside
+    of them, a volume that is not between 0 and 1e18.
     """
 
     time: date
@@ -181,12 +185,28 @@ class Bar:
     volume: float | None = None
 
     def __post_init__(self) -> None:
+        opened, high, low, close, volume = self.open, self.high, self.low, self.close, self.volume
+        # A good bar of floats, which nearly every bar is, costs one chain of comparisons; NaN fails every one of them.
+        if (
+            type(opened) is type(high) is type(low) is type(close) is float
+            and LEAST_PRICE <= low <= opened <= high <= LARGEST_PRICE
+            and low <= close <= high
+            and (volume is None or (type(volume) is float and 0.0 <= volume <= LARGEST_VOLUME))
+            and isinstance(self.time, date)
+        ):
+            return
+        self._check()
+
+    def _check(self) -> None:
+        """Turn numbers into floats, and say what is wrong."""
         if not isinstance(self.time, date):
             raise InputError("time", self.time, "it must be a datetime.date or a datetime.datetime")
         for field in ("open", "high", "low", "close"):
-            _store(self, field, check.positive(field, getattr(self, field)))
+            price = check.positive(field, getattr(self, field))
+            _store(self, field, check.between(field, price, LEAST_PRICE, LARGEST_PRICE, "account currency"))
         if self.volume is not None:
-            _store(self, "volume", check.non_negative("volume", self.volume))
+            volume = check.non_negative("volume", self.volume)
+            _store(self, "volume", check.between("volume", volume, 0.0, LARGEST_VOLUME, "shares"))
         if self.high < self.low:
             raise InputError("high", self.high, f"it is below low={self.low!r}")
         lowest = self.low - _ROUNDING * self.low

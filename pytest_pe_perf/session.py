@@ -274,9 +274,11 @@ class Session:
         return Outcome(run, gate(run, self.baseline))
 
     def _is_unrecorded(self, row: Row) -> bool:
-        judged = METRICS[row.key.metric].assume != "nothing"
+        if METRICS[row.key.metric].assume == "nothing":
+            return False
+        base = self.baseline.get(row.key)
         ready = len(row.samples) >= BASELINE_PROCESSES or any(sample.problem for sample in row.samples)
-        return judged and row.key not in self.baseline and not ready
+        return not ready and (base is None or base.source != row.source)
 
     def accept(self, outcome: Outcome) -> tuple[Outcome, list[str]]:
         """Write the baseline rows that this run may change, and return the outcome with them accepted.
@@ -287,7 +289,7 @@ class Session:
             WriteError: the baseline cannot be written; what stood there before is whole.
 
         """
-        from pytest_pe_perf.baseline.update import Plan, apply, plan, plan_lines
+        from pytest_pe_perf.baseline.update import apply, plan, plan_lines
 
         everything = plan(outcome.run, outcome.report, self.baseline)
         allowed = tuple(change for change in everything.changes if self.reason or not change.worse)
@@ -303,7 +305,7 @@ class Session:
             for j in outcome.report.judgements
         )
         accepted = replace(outcome, report=replace(outcome.report, judgements=judgements))
-        return accepted, plan_lines(Plan(allowed, everything.left + refused))
+        return accepted, plan_lines(replace(everything, changes=allowed, left=everything.left + refused))
 
     def publish(self, outcome: Outcome) -> list[PePerfError]:
         """Write the run file, the history and the report; return what could not be written."""

@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -169,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plugin", type=Path, default=Path(__file__).parents[2], help="this project (%(default)s)")
     parser.add_argument("--only", action="append", choices=[s.name for s in SUITES], help="may be given repeatedly")
     parser.add_argument("--skip-pe-perf", action="store_true", help="run the pytest-benchmark half only")
-    parser.add_argument("--timeout", type=float, default=900.0, help="seconds for each command (%(default)s)")
+    parser.add_argument("--timeout", type=float, default=1800.0, help="seconds for each command (%(default)s)")
     parser.add_argument(
         "--snapshot",
         action="append",
@@ -390,15 +391,29 @@ def execute(arguments: list[str], log: Path, timeout: float, cwd: Path | None = 
     ours = ("PYTHONPATH", "PYTHONHOME", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     environment = {key: value for key, value in os.environ.items() if key not in ours}
     with log.open("wb") as stream:
+        process = subprocess.Popen(
+            arguments, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=cwd, env=environment
+        )
         try:
-            done = subprocess.run(
-                arguments, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                cwd=cwd, env=environment, timeout=timeout, check=False,
-            )  # fmt: skip
+            exit_code = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            tail = tail_of(log.read_text("utf-8", "replace"))
-            raise CheckError(f"not done after {timeout:g} s: {' '.join(arguments[:4])} …", tail) from None
-    return done.returncode, log.read_text("utf-8", "replace")
+            message = f"not done after {timeout:g} s: {' '.join(arguments[:4])} …"
+            raise CheckError(message, tail_of(log.read_text("utf-8", "replace"))) from None
+        finally:
+            end(process)
+    return exit_code, log.read_text("utf-8", "replace")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that still runs: first as Ctrl-C does, so that it can end what it has started itself."""
+    if process.poll() is not None:
+        return
+    with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    if process.poll() is None:
+        process.kill()
+    process.wait()
 
 
 def tail_of(text: str, lines: int = 40) -> str:

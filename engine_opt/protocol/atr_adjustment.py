@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from math import fsum, inf
-from types import MappingProxyType
 from typing import Literal
 
 from engine_opt import _validate as check
+from engine_opt._table import Table
 from engine_opt.errors import ConfigError, InputError, InsufficientData, StateError
 from engine_opt.model import (
     AccountType,
@@ -42,10 +42,10 @@ Smoothing = Literal["wilder", "sma", "ema"]
 Factors = tuple[float, float, float, float, float]  # one per ATRRegime, calmest first
 
 _REGIMES = tuple(ATRRegime)
-_STREAMS: Mapping[str, Callable[[int], AverageTrueRange]] = MappingProxyType(
+_STREAMS: Mapping[str, Callable[[int], AverageTrueRange]] = Table(
     {"wilder": WilderATR, "sma": SimpleATR, "ema": ExponentialATR}
 )
-_SERIES = MappingProxyType({"wilder": indicators.wilder_atr, "sma": indicators.sma_atr, "ema": indicators.ema_atr})
+_SERIES = Table({"wilder": indicators.wilder_atr, "sma": indicators.sma_atr, "ema": indicators.ema_atr})
 _TREND_CLOSES = 10
 _TREND_RANGES = 20  # the last 10 true ranges against the 10 before
 _PRICE_TREND = 0.001  # share of the price, per session
@@ -78,7 +78,7 @@ class Account:
 
 
 def _accounts() -> Mapping[AccountType, Account]:
-    return MappingProxyType(
+    return Table(
         {
             AccountType.GEN: Account(40.0, 50.0, 1.0),
             AccountType.REV: Account(30.0, 40.0, 0.9),
@@ -89,13 +89,13 @@ def _accounts() -> Mapping[AccountType, Account]:
 
 def _original_accounts() -> Mapping[AccountType, Account]:
     sizes = {AccountType.GEN: 1.0, AccountType.REV: 0.9, AccountType.COM: 1.1}
-    return MappingProxyType({account: Account(10.0, 70.0, size) for account, size in sizes.items()})
+    return Table({account: Account(10.0, 70.0, size) for account, size in sizes.items()})
 
 
 def _condition_factors() -> Mapping[MarketConditionKind, float]:
     k = MarketConditionKind
     named = {k.EXTREMELY_BULLISH: 1.10, k.BULLISH: 1.05, k.BEARISH: 0.95, k.EXTREMELY_BEARISH: 0.90}
-    return MappingProxyType({kind: named.get(kind, 1.0) for kind in k})
+    return Table({kind: named.get(kind, 1.0) for kind in k})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ class ATRConfig:
             raise ConfigError(f"limits={limits} must rise from above 0")
         object.__setattr__(self, "regime_limits", limits)
         self._check_tables()
-        object.__setattr__(self, "condition", MappingProxyType(dict(self.condition)))
-        object.__setattr__(self, "accounts", MappingProxyType(dict(self.accounts)))
+        object.__setattr__(self, "condition", Table(self.condition))
+        object.__setattr__(self, "accounts", Table(self.accounts))
 
     def _check_tables(self) -> None:
         for name in ("position_size", "delta", "days_to_expiration", "risk_multiplier", "stop_loss", "profit_target"):

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from itertools import islice
 from math import fsum, isnan, log, sqrt
-from statistics import median
 
 from engine_opt import _validate as check
 from engine_opt.errors import InputError, InsufficientData, StateError
@@ -28,7 +27,7 @@ from engine_opt.protocol.indicators import (
     range_volatility,
 )
 from engine_opt.protocol.market_scoring import MarketConfig, assess, class_centres
-from engine_opt.protocol.ranking import RankedWindow
+from engine_opt.protocol.ranking import RankedWindow, median
 
 CLOSES_NEEDED = 35  # the MACD signal is defined from the 34th close on; one more, and two of them can be compared
 _CLOSES_KEPT = 26
@@ -225,7 +224,7 @@ def _deviation(vix: Sequence[float | None], config: MarketConfig) -> float | Non
     if last is None or len(before) < config.vix_history:
         return None
     centre = median(before)
-    spread = median(abs(value - centre) for value in before) * _MAD_TO_DEVIATION
+    spread = median([abs(value - centre) for value in before]) * _MAD_TO_DEVIATION
     return (last - centre) / spread if spread > 0.0 else None
 
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import dist, sqrt
 
 from engine_opt.errors import InsufficientData
+
+
+def median(values: Iterable[float]) -> float:
+    """Return the median of at least one value; the module `statistics` is slow to import."""
+    ordered = sorted(values)
+    n = len(ordered)
+    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2.0
 
 
 def z_score(values: Sequence[float] | deque[float], value: float) -> float | None:

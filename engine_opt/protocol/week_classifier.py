@@ -17,10 +17,10 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import erfc, inf, log, sqrt
-from types import MappingProxyType
 from typing import NamedTuple
 
 from engine_opt import _validate as check
+from engine_opt._table import Table
 from engine_opt.errors import ConfigError, InputError
 from engine_opt.model import (
     MarketCondition,
@@ -68,6 +68,10 @@ class Ladder:
             raise ConfigError(f"{len(self.types)} cells need as many confidences, not {len(self.confidences)}")
         object.__setattr__(self, "edges", (-inf, *map(float, self.bounds), inf))
 
+    def cell(self, movement: float) -> int:
+        """Return the index of the cell that a movement falls into; a boundary belongs to the cell above it."""
+        return bisect_right(self.bounds, movement)
+
 
 @dataclass(frozen=True, slots=True)
 class WeekPrior:
@@ -105,7 +109,7 @@ def _default_priors() -> Mapping[WeekType, WeekPrior]:
         WeekType.C_REC: WeekPrior("calls, recovery", 2, (0.5, 0.8), ("sell_call",), medium),
         WeekType.W_IDL: WeekPrior("idle week", 1, (0.0, 0.0), ("wait_signal",), low),
     }
-    return MappingProxyType(table)
+    return Table(table)
 
 
 def _standard_stock(bounds: tuple[float, ...]) -> Ladder:
@@ -140,8 +144,8 @@ class WeekRules:
         missing = [each.value for each in WeekType if each not in self.priors]
         if missing:
             raise ConfigError(f"rules {self.name!r} have no prior for {', '.join(missing)}")
-        object.__setattr__(self, "ladders", MappingProxyType(dict(self.ladders)))
-        object.__setattr__(self, "priors", MappingProxyType(dict(self.priors)))
+        object.__setattr__(self, "ladders", Table(self.ladders))
+        object.__setattr__(self, "priors", Table(self.priors))
 
     @classmethod
     def standard(
@@ -231,7 +235,7 @@ class WeekClassifier:
             movement = movement_between(reference_price, condition.current_price)
 
         ladder = rules.ladders[held, reference]
-        cell = bisect_right(ladder.bounds, movement)
+        cell = ladder.cell(movement)
         lower, upper = ladder.edges[cell], ladder.edges[cell + 1]
         week_type = ladder.types[cell]
         projected = False
@@ -395,4 +399,4 @@ def evaluate(outcomes: Iterable[tuple[WeekClassification, WeekType | str]]) -> E
             squares += (classified.confidence - hit) ** 2
     if not weeks:
         raise InputError("outcomes", [], "there is nothing to evaluate")
-    return Evaluation(weeks, hits / weeks, MappingProxyType(confusion), scored, squares / scored if scored else None)
+    return Evaluation(weeks, hits / weeks, Table(confusion), scored, squares / scored if scored else None)

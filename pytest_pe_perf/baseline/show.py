@@ -57,7 +57,7 @@ def _changes(plan: Plan) -> Iterator[RenderableType]:
             pair, ratio = values[change.key]
             table.add_row(kind, _label(change.key), change.key.metric, pair, Text(ratio, "red" if change.worse else ""))
         yield Text(printable(module), style="bold")
-        yield Padding(table, (0, 0, 1, 2))
+        yield Padding(table, (0, 0, 1, 2), expand=False)
 
 
 def _values(change: Change) -> tuple[str, str]:
@@ -88,7 +88,7 @@ def _left(plan: Plan) -> Iterator[RenderableType]:
         rows = [f"{key.metric} of {printable(key.label)}" for key in keys[:_LEFT_SHOWN]]
         if len(keys) > _LEFT_SHOWN:
             rows.append(f"... and {len(keys) - _LEFT_SHOWN} more")
-        yield Padding(Text("\n".join(rows), overflow="fold"), (0, 0, 1, 2))
+        yield Padding(Text("\n".join(rows), overflow="fold"), (0, 0, 1, 2), expand=False)
 
 
 def _label(key: Key) -> Text:

@@ -70,13 +70,19 @@ def _show(planned: Plan) -> None:
 
 def _say_what_happened(planned: Plan, written: Sequence[Path], dry_run: bool) -> None:
     if not planned.changes:
-        click.echo("Nothing to do." if planned.unchanged else "Nothing of this run can be accepted.")
+        click.echo(_why_nothing(planned))
     elif dry_run:
         click.echo("Nothing was written: this was a dry run.")
     else:
         for path in written:
             click.echo(f"{'wrote' if path.exists() else 'deleted'} {_from_here(path)}")
         click.echo(f"next: git add {shlex.quote(_from_here(written[0].parent.parent))}")
+
+
+def _why_nothing(planned: Plan) -> str:
+    if not planned.unchanged:
+        return "Nothing of this run can be accepted."
+    return "Nothing was written." if planned.left else "Nothing to do."
 
 
 def _print_json(planned: Plan, written: Sequence[Path]) -> None:

@@ -73,16 +73,20 @@ def read_latency(
 
 
 def _calibrate(warm_up: int, clock: Clock) -> Probe[int]:
-    """Return the number of calls that make one reading, having warmed up for ``warm_up`` ns or one call."""
+    """Return the number of calls that make one reading, having warmed up for ``warm_up`` ns.
+
+    The first call says nothing: it imports, fills caches, and can be a thousand times slower than the next.
+    """
     end = clock() + warm_up
+    yield 1
     calls = 1
     fastest = math.inf
     while True:
         elapsed = yield calls
         fastest = min(fastest, max(elapsed, 1) / calls)
-        enough = math.ceil(SAMPLE_NS / fastest)
+        # No call takes less than a nanosecond; only a timer that stands still says so.
+        enough = min(math.ceil(SAMPLE_NS / fastest), SAMPLE_NS)
         if calls < enough:
-            # Grow in steps: the first call of a function can be a thousand times slower than the next.
             calls = min(enough, calls * 10)
         elif clock() >= end:
             return calls

@@ -187,30 +187,35 @@ def unbroken(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def _tests_are(count: int, rest: str) -> str:
-    return f"{count} test {rest}" if count == 1 else f"{count} tests {rest}"
+def _failed(report: GateReport) -> str:
+    """Return how many tests failed, and at what."""
+    count = len({judgement.key.test for judgement in report.judgements if judgement.fails})
+    tests = "1 test" if count == 1 else f"{count} tests"
+    if not report.count(Verdict.OVER_BUDGET):
+        return f"{tests} got worse"
+    if report.count(Verdict.REGRESSED):
+        return f"{tests} failed"
+    return f"{tests} {'is' if count == 1 else 'are'} over budget"
 
 
 def _answer(report: GateReport, level: Level) -> tuple[str, str]:
     """Return what a hurried reader wants to know, and what there is to do."""
-    failed = len({judgement.key.test for judgement in report.judgements if judgement.fails})
-    unproven = report.count(Verdict.INCONCLUSIVE) + report.count(Verdict.NOT_COMPARABLE) + report.count(Verdict.MISSING)
     if level == "bad":
-        over = report.count(Verdict.OVER_BUDGET)
-        what = "failed" if over and report.count(Verdict.REGRESSED) else "over budget" if over else "got worse"
-        what = "is over budget" if what == "over budget" and failed == 1 else what
-        return _tests_are(
-            failed, what
-        ), "Make it good again, or accept it with a reason: the cards below hold the commands."
+        return _failed(report), "Make it good again, or accept it with a reason: the cards below hold the commands."
     if level == "good":
-        return "Nothing got worse", "There is nothing to do."
+        accepted = " beyond what was accepted" if report.count(Verdict.ACCEPTED) else ""
+        return f"Nothing got worse{accepted}", "There is nothing to do."
     if not report.judgements:
-        return "Nothing was measured", "No performance test gave a number; below stands why."
+        return (
+            "Nothing was measured",
+            f"No performance test gave a number{'; below stands why' * bool(report.skipped)}.",
+        )
     if report.count(Verdict.NEW) == len(report.judgements):
         return "Nothing to compare with yet", "Accept these numbers as the baseline with: pe-perf update"
-    if unproven:
-        rows = "row" if unproven == 1 else "rows"
-        return f"No failure, and {unproven} {rows} left open", "The table below says of each row what is missing."
+    left = sum(report.count(verdict) for verdict in (Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE, Verdict.MISSING))
+    if left:
+        rows = "row" if left == 1 else "rows"
+        return f"No failure, and {left} {rows} left open", "The table below says of each row what is missing."
     if report.count(Verdict.NEW):
         return "Nothing got worse, and there are new rows", "Accept what is new as the baseline with: pe-perf update"
     return "Nothing got worse where it was measured", "Some tests were not measured; below stands why."

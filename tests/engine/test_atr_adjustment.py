@@ -1,5 +1,6 @@
 """Adjustment to the average true range: agreement of both forms, the factor tables, the bands, the ladder."""
 
+import pickle
 from dataclasses import replace
 from datetime import date, timedelta
 from math import inf, nan, nextafter
@@ -23,8 +24,11 @@ from engine_opt import (
     InputError,
     InsufficientData,
     MarketConditionKind,
+    MarketConfig,
     Position,
     StateError,
+    WeekRules,
+    data,
 )
 from engine_opt.protocol.atr_adjustment import Account, adjust, adverse_move, measure
 
@@ -415,7 +419,7 @@ def test_tables_cannot_be_changed_after_they_were_checked():
     with pytest.raises(TypeError):
         config.accounts[AccountType.GEN] = None
     with pytest.raises(TypeError):
-        config.condition[MarketConditionKind.NEUTRAL] = 2.0
+        config.condition.update({MarketConditionKind.NEUTRAL: 2.0})
 
 
 def test_the_system_adjusts_by_its_own_configuration(bars):
@@ -425,3 +429,23 @@ def test_the_system_adjusts_by_its_own_configuration(bars):
     reading = system.reading("X")
     assert system.adjust(reading, "COM", "bullish") == adjust(reading, "COM", "bullish", config)
     assert system.config is config
+
+
+@pytest.mark.parametrize("config", [ATRConfig(), ATRConfig.original(), MarketConfig(), WeekRules.standard()])
+def test_configurations_are_values(config):
+    """A configuration equals its copy from another process, hashes alike, and can be a key."""
+    again = pickle.loads(pickle.dumps(config))
+    assert again == config
+    assert hash(again) == hash(config)
+    assert {config: 1}[again] == 1
+
+
+def test_a_tracked_symbol_can_be_sent_to_another_process(bars):
+    """The memory of the system pickles, and is as large after a thousand bars as after four hundred."""
+    system, sizes = ATRAdjustmentSystem(), []
+    for i, bar in enumerate(data.load("IBM")[:1_000], 1):
+        system.update("IBM", bar)
+        if i in (400, 1_000):
+            sizes.append(len(pickle.dumps(system)))
+    assert abs(sizes[1] - sizes[0]) < 64
+    assert pickle.loads(pickle.dumps(system)).reading("IBM") == system.reading("IBM")

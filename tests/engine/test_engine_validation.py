@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
-from math import inf, nan
+from math import inf, isfinite, nan
 
 import numpy as np
 import pytest
@@ -43,6 +43,30 @@ def test_a_bar_refuses_what_is_not_a_volume(value):
     """A volume is a finite number and not negative."""
     with pytest.raises(InputError, match="volume"):
         Bar(**{**bar, "volume": value})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"low": 1e-10}, {"high": 1e13}, {"volume": 1e19}, {"low": 5e-324}, {"high": 1e308}, {"volume": 1e308}],
+)
+def test_a_bar_refuses_numbers_beyond_any_market(changes):
+    """Prices and volumes whose squares or ratios would leave the range of a float are refused at the door."""
+    with pytest.raises(InputError, match="between"):
+        Bar(**{**bar, **changes})
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.sampled_from([1e-9, 1.0, 1e12]), min_size=60, max_size=60))
+def test_the_wildest_bars_still_have_finite_answers(closes):
+    """From the least price to the largest and back, every answer is finite."""
+    analyzer, system = MarketConditionAnalyzer().stream(), ATRAdjustmentSystem()
+    for i, close in enumerate(closes):
+        wild = Bar(DAY + timedelta(i), close, 1e12, 1e-9, close, 1e18 * (i % 2))
+        analyzer.update(wild)
+        system.update("X", wild)
+    answer, reading = analyzer.analysis(), system.reading("X")
+    assert all(isfinite(x) for x in (*answer.metrics, *answer.distribution, answer.score) if x is not None)
+    assert all(isfinite(x) for x in (*reading.atr, reading.atr_share))
 
 
 @pytest.mark.parametrize("value", [None, "2020-01-02", 20200102])

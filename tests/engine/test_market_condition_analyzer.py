@@ -1,6 +1,7 @@
 """The market's condition: agreement of both forms, symmetry, what is recorded, and the original's formula."""
 
 import itertools
+import pickle
 from dataclasses import replace
 from datetime import date, timedelta
 from math import exp, inf, isfinite, nan, nextafter, tanh
@@ -432,3 +433,14 @@ def test_an_analysis_explains_itself(bars):
     ):
         assert part in text
     assert answer.metrics.macd_histogram == answer.metrics.macd - answer.metrics.macd_signal
+
+
+def test_a_stream_holds_a_bounded_state(series, vix):
+    """Five thousand bars take as much memory as five hundred, give or take the digits of a count; a stream pickles."""
+    stream, sizes = MarketStream(), []
+    for i, bar in enumerate(series["S&P 500"], 1):
+        stream.update(bar, vix.get(bar.time, 20.0 + i % 9))
+        if i in (500, 5_000):
+            sizes.append(len(pickle.dumps(stream)))
+    assert abs(sizes[1] - sizes[0]) < 64
+    assert pickle.loads(pickle.dumps(stream)).analysis() == stream.analysis()

@@ -233,7 +233,7 @@ def test_what_a_row_says_it_could_have_seen_it_sees(deviation, scatter):
     """A change of the size that the row names as detectable is found in at least 93 of 100 draws."""
     random = np.random.default_rng(11)
     found = 0
-    draws = np.exp(random.normal(0, deviation, (1500, 6))).tolist()
+    draws = np.exp(random.normal(0, deviation, (800, 6))).tolist()
     for draw in draws:
         base = accepted(min(draw[:3]), scatter=max(scatter, spread(draw[:3])))
         size = 1 + compare_noisy(timed(*draw[3:]), base).detectable
@@ -479,6 +479,8 @@ def test_what_is_shown_of_a_count_never_contradicts_the_decision(metric, base, v
     comparison = judgement.comparison
     assert comparison.low == comparison.ratio <= comparison.high
     assert (comparison.head, comparison.n, comparison.tier) == (min(values), len(values), "counts")
+    if base:
+        assert (comparison.low, comparison.high) == (min(values) / base, max(values) / base)
     if judgement.verdict is REGRESSED:
         assert comparison.low >= 1 + comparison.threshold * (1 - 1e-9)
         assert comparison.ratio > 1

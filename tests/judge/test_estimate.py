@@ -163,7 +163,7 @@ def test_without_a_reference_seconds_are_compared(base, head):
 def test_interval_holds_the_truth_as_often_as_it_says(deviation):
     """The 95 % interval of three processes against three holds the true ratio in at least 93 of 100 draws."""
     random = np.random.default_rng(7)
-    draws = np.exp(random.normal(0, deviation, (4000, 6)))
+    draws = np.exp(random.normal(0, deviation, (2000, 6)))
     inside = 0
     for draw in draws.tolist():
         estimate = ratio_of_minima(

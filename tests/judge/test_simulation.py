@@ -31,7 +31,7 @@ def share(simulation, case, change, verdict, n):
 def test_no_false_alarm_in_a_thousand(simulation, shared):
     """In the model of an ordinary machine, fewer than 5 of 1,000 rows without a change fail."""
     case = simulation.Case("a", simulation.Noise(shared=shared), simulation.Noise(shared=shared))
-    assert share(simulation, case, 0.0, Verdict.REGRESSED, 1500) < 0.005
+    assert share(simulation, case, 0.0, Verdict.REGRESSED, 1000) < 0.005
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
@@ -39,7 +39,7 @@ def test_no_false_alarm_in_a_thousand(simulation, shared):
 def test_a_slow_process_hides_no_large_regression(simulation, shared, change, power):
     """A process in which the value, the reference or both were slow hides nothing from the two stages."""
     case = simulation.Case("b", simulation.Noise(shared=shared), simulation.Noise(shared=shared))
-    assert share(simulation, case, change, Verdict.REGRESSED, 500) >= power
+    assert share(simulation, case, change, Verdict.REGRESSED, 300) >= power
 
 
 def test_the_same_seed_prints_the_same_table(simulation, capsys):
