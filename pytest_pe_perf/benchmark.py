@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from pytest_pe_perf.fixtures import BENCH, in_loop, readable_errors
+from pytest_pe_perf.fixtures import asked_for, bench_of, in_loop, readable_errors
 from pytest_pe_perf.measure.call import Call, timed_loop
-from pytest_pe_perf.measure.loop import CHUNK_NS, Readings
+from pytest_pe_perf.measure.loop import CHUNK_NS, MIN_READINGS, Readings
 from pytest_pe_perf.measure.quiet import quiet
 from pytest_pe_perf.measure.reference import reference_timer
 from pytest_pe_perf.session import Bench
+
+__tracebackhide__ = True  # see measure.call
 
 
 class GatedBenchmark(BenchmarkFixture):  # type: ignore[misc]  # pytest-benchmark has no types
@@ -44,10 +46,11 @@ class GatedBenchmark(BenchmarkFixture):  # type: ignore[misc]  # pytest-benchmar
         if call.is_async:
             return in_loop(self._raw_async(call))
         with readable_errors():
-            self._feed(self.bench.time(call, clock=self._clock()))
+            readings = self.bench.time(call, clock=self._clock(), least=max(self._min_rounds, MIN_READINGS))
+            self._feed(readings)
             if self.memory:
                 self.bench.weigh(call)
-        return self._last_call(call)
+        return self._last_call(call, readings.calls)
 
     async def _raw_async(self, call: Call) -> Any:
         with readable_errors():
@@ -56,13 +59,14 @@ class GatedBenchmark(BenchmarkFixture):  # type: ignore[misc]  # pytest-benchmar
                 await self.bench.weigh_async(call)
         return await call()
 
-    def _last_call(self, call: Call) -> Any:
+    def _last_call(self, call: Call, calls: int) -> Any:
         if not self.cprofile:
             return call()
         profile = cProfile.Profile()
         result = None
-        for _ in range(self.cprofile_loops or 1):
-            result = profile.runcall(call)
+        with quiet():  # there can be one profiler only
+            for _ in range(self.cprofile_loops or calls):
+                result = profile.runcall(call)
         self._save_cprofile(profile)
         return result
 
@@ -116,7 +120,8 @@ class GatedBenchmark(BenchmarkFixture):  # type: ignore[misc]  # pytest-benchmar
 @pytest.fixture
 def benchmark(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> BenchmarkFixture:
     """Measure a call as pytest-benchmark does, and gate it."""
-    bench = request.node.stash.get(BENCH, None)
+    bench = bench_of(request.node)
     if bench is None:
         return benchmark
-    return GatedBenchmark.take_over(benchmark, bench, memory=bench.subject.settings.benchmark_memory)
+    memory = bench.subject.settings.benchmark_memory or asked_for(request.node)[1]
+    return GatedBenchmark.take_over(benchmark, bench, memory=memory)

@@ -54,9 +54,13 @@ def _fresh(value: object) -> int:
     return value
 
 
+# Seconds of a measurement.
+SHORTEST, LONGEST = 0.001, 3600.0
+
+
 def _time(value: object) -> float:
     seconds = parse_seconds(value)
-    if not 0.001 <= seconds <= 3600:
+    if not SHORTEST <= seconds <= LONGEST:
         raise ConfigError(f"{value!r} is not between 1 ms and 1 h")
     return seconds
 
@@ -100,15 +104,26 @@ def _unknown(kind: str, name: str, known: list[str], where: str) -> ConfigError:
     return ConfigError(f"unknown {kind} {name!r} in {where}: {hint}")
 
 
-def _merge(settings: Settings, values: Mapping[str, object], where: str, allowed: tuple[str, ...]) -> Settings:
-    changes: dict[str, Any] = {}
+def _read(values: Mapping[str, object], where: str, allowed: tuple[str, ...]) -> dict[str, Any]:
+    """Return the values as settings have them. ``where`` says in a message how this source spells a setting."""
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if name not in allowed:
-            raise _unknown("setting", name, list(allowed), where)
+            raise _unknown("setting", name, list(allowed), where.format("").rstrip(" :"))
         try:
-            changes[name] = _READERS[name](value)
+            found[name] = _READERS[name](value)
         except ConfigError as error:
-            raise ConfigError(f"{where}: {name}: {error.args[0]}") from error
+            raise type(error)(f"{where.format(name)}: {error.args[0]}") from error
+    return found
+
+
+def with_changes(settings: Settings, changes: Mapping[str, Any], where: str) -> Settings:
+    """Return ``settings`` with values that were read already.
+
+    Raises:
+        ConfigError: the margin is larger than the threshold.
+
+    """
     merged = replace(settings, **changes)
     if merged.margin > merged.threshold:
         raise ConfigError(
@@ -118,51 +133,43 @@ def _merge(settings: Settings, values: Mapping[str, object], where: str, allowed
     return merged
 
 
-def merge(
-    file: Mapping[str, object] | None = None,
-    options: Mapping[str, object] | None = None,
-    marker: Mapping[str, object] | None = None,
-) -> Settings:
-    """Return the settings of all sources; a later source wins. Options of None were not given.
+def merge(file: Mapping[str, object] | None = None, options: Mapping[str, object] | None = None) -> Settings:
+    """Return the settings of the file and of the command line, which wins. Options of None were not given.
 
     Raises:
         ConfigError: an unknown name, or a value that cannot be read; the message names the source.
 
     """
     everything = tuple(field.name for field in fields(Settings))
-    settings = _merge(Settings(), file or {}, "[tool.pe_perf] of pyproject.toml", everything)
+    table = "[tool.pe_perf] of pyproject.toml"
+    settings = with_changes(Settings(), _read(file or {}, f"{table}: {{}}", everything), table)
     given = {name: value for name, value in (options or {}).items() if value is not None}
-    settings = _merge(settings, given, "the command line", everything)
-    return with_marker(settings, marker or {})
+    return with_changes(settings, _read(given, "--pe-perf-{}", everything), "the command line")
 
 
-def with_marker(settings: Settings, marker: Mapping[str, object]) -> Settings:
-    """Return ``settings`` with those of a marker, which may only speak of how its own test is measured and judged."""
-    return _merge(settings, marker, "a pe_latency or pe_memory marker", _MARKER_SETTINGS)
+def split_marker(name: str, options: Mapping[str, object]) -> tuple[dict[str, Budget], dict[str, Any]]:
+    """Return the budgets by metric of a marker's keyword arguments, and the settings for ``with_changes``.
 
-
-def split_marker(name: str, options: Mapping[str, object]) -> tuple[dict[str, Budget], dict[str, object]]:
-    """Return the budgets by metric of a marker's keyword arguments, and the arguments that are settings.
+    A marker may only speak of how its own test is measured and judged.
 
     Raises:
-        ConfigError: an argument that the marker does not have, or a budget that cannot be read.
+        ConfigError: an argument that the marker does not have, or one that cannot be read.
 
     """
     budgets: dict[str, Budget] = {}
-    settings: dict[str, object] = {}
     table = _BUDGETS[name]
+    marker = f"the {name} marker"
     for option, value in options.items():
         if option in table:
             metric, read = table[option]
             try:
                 budgets[metric] = Budget(read(value), f"{option}={value!r}")
             except ConfigError as error:
-                raise ConfigError(f"the {name} marker: {option}: {error.args[0]}") from error
-        elif option in _MARKER_SETTINGS:
-            settings[option] = value
-        else:
-            raise _unknown("option", option, [*table, *_MARKER_SETTINGS], f"the {name} marker")
-    return budgets, settings
+                raise type(error)(f"{marker}: {option}: {error.args[0]}") from error
+        elif option not in _MARKER_SETTINGS:
+            raise _unknown("option", option, [*table, *_MARKER_SETTINGS], marker)
+    changes = {option: value for option, value in options.items() if option not in table}
+    return budgets, _read(changes, f"{marker}: {{}}", _MARKER_SETTINGS)
 
 
 def read_table(rootdir: Path) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -16,7 +15,11 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# What measures the calls of the item; absent where the item does not measure.
+__tracebackhide__ = True  # see measure.call
+
+# What makes the bench of an item; absent without --pe-perf.
+MAKE_BENCH: pytest.StashKey[Callable[[pytest.Item], Bench]] = pytest.StashKey()
+# What measures the calls of the item.
 BENCH: pytest.StashKey[Bench] = pytest.StashKey()
 
 
@@ -33,6 +36,7 @@ class Measure:
         self._time = time
         self._memory = memory
         self._name = ""
+        self._unnamed = self
         self.called = False
 
     def __getitem__(self, name: str) -> Measure:
@@ -43,17 +47,18 @@ class Measure:
             )
         named = Measure(self._fixture, self._bench, time=self._time, memory=self._memory)
         named._name = name
-        self.called = True
+        named._unnamed = self._unnamed
         return named
 
     def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Measure ``fn(*args, **kwargs)`` and return its result."""
         from pytest_pe_perf.measure.call import Call
 
-        self.called = True
         if not callable(fn):
+            import reprlib
+
             pytest.fail(
-                f"{self._fixture} takes a function and its arguments, it got {fn!r}: "
+                f"{self._fixture} takes a function and its arguments, it got {reprlib.repr(fn)}: "
                 f"write {self._fixture}(function, argument), not {self._fixture}(function(argument))",
                 pytrace=False,
             )
@@ -64,6 +69,7 @@ class Measure:
         return in_loop(self._run_async(call))  # type: ignore[no-any-return]
 
     def _run(self, call: Call) -> None:
+        self._unnamed.called = True
         if self._bench is None:
             return
         with readable_errors():
@@ -73,6 +79,8 @@ class Measure:
                 self._bench.weigh(call, self._name)
 
     async def _run_async(self, call: Call) -> Any:
+        # Here and not where the coroutine is made: one that nobody awaits has measured nothing.
+        self._unnamed.called = True
         if self._bench is not None:
             with readable_errors():
                 if self._time:
@@ -88,6 +96,8 @@ def in_loop(coroutine: Any) -> Any:
 
     if in_event_loop():
         return coroutine
+    import asyncio  # 30 ms that only those pay who measure a coroutine function
+
     with asyncio.Runner() as runner:
         return runner.run(coroutine)
 
@@ -101,6 +111,15 @@ def readable_errors() -> Iterator[None]:
         yield
     except PePerfError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+def bench_of(item: pytest.Item) -> Bench | None:
+    """Return what measures the calls of the item, None without ``--pe-perf``."""
+    make = item.config.stash.get(MAKE_BENCH, None)
+    if make is not None and BENCH not in item.stash:
+        with readable_errors():
+            item.stash[BENCH] = make(item)
+    return item.stash.get(BENCH, None)
 
 
 def asked_for(item: pytest.Item) -> tuple[bool, bool]:
@@ -118,7 +137,7 @@ def pe_latency(request: pytest.FixtureRequest) -> Measure:
     node = request.node
     # A marker pe_memory beside this fixture asks for the memory of the same call.
     memory = asked_for(node)[1] and "pe_memory" not in node.fixturenames
-    return Measure("pe_latency", node.stash.get(BENCH, None), time=True, memory=memory)
+    return Measure("pe_latency", bench_of(node), time=True, memory=memory)
 
 
 @pytest.fixture
@@ -126,4 +145,4 @@ def pe_memory(request: pytest.FixtureRequest) -> Measure:
     """Measure the memory of a call: ``pe_memory(function, *args, **kwargs)`` returns what the function returned."""
     node = request.node
     time = asked_for(node)[0] and "pe_latency" not in node.fixturenames
-    return Measure("pe_memory", node.stash.get(BENCH, None), time=time, memory=True)
+    return Measure("pe_memory", bench_of(node), time=time, memory=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_pe_perf.fixtures import pe_latency, pe_memory
+from pytest_pe_perf.fixtures import MAKE_BENCH, pe_latency, pe_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +32,10 @@ SETTINGS = {
 # What a fresh process must not do, by pytest's names of options: write the files of the process that started it,
 # stop early, select by what failed before, or measure in another way.
 FRESH_OPTIONS: dict[str, object] = {
+    "basetemp": None,  # pytest empties that folder when it starts
+    "cacheclear": False,
+    "log_file": os.devnull,
+    "pastebin": None,
     "xmlpath": None,
     "htmlpath": None,
     "report_log": None,
@@ -45,6 +50,7 @@ FRESH_OPTIONS: dict[str, object] = {
     "benchmark_compare": None,
     "benchmark_compare_fail": [],
     "benchmark_histogram": None,
+    "benchmark_cprofile": None,
 }
 FRESH_BLOCKED = ("lfplugin", "nfplugin", "stepwiseplugin", "memray_manager")
 
@@ -74,8 +80,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _activate(config: pytest.Config) -> None:
-    import os
-
     from pytest_pe_perf import hooks
     from pytest_pe_perf.config import load_settings
     from pytest_pe_perf.measure import fresh
@@ -88,21 +92,26 @@ def _activate(config: pytest.Config) -> None:
     if request is not None:
         _obey(config, request)
     notes = [note for note in (_set_xdist_aside(config),) if note]
+    update, reason = config.getoption("pe_perf_update"), (config.getoption("pe_perf_reason") or "").strip()
+    if reason and not update:
+        raise pytest.UsageError("--pe-perf-reason says why rows are accepted: give it together with --pe-perf-update")
     session = Session(
         settings,
         config.rootpath,
         _same_command(config),
         config.invocation_params.dir,
         _say(config),
-        update=config.getoption("pe_perf_update"),
-        reason=(config.getoption("pe_perf_reason") or "").strip(),
+        update=update,
+        reason=reason,
         request=request,
     )
     if request is None and not config.option.collectonly:
         # Before anything is measured: a baseline that cannot be trusted is an error, not a green run.
         with _usage_errors():
             session.load_baseline()
-    config.pluginmanager.register(hooks.Hooks(session, notes), "pe_perf_hooks")
+    gate = hooks.Hooks(session, notes)
+    config.stash[MAKE_BENCH] = gate.make_bench
+    config.pluginmanager.register(gate, "pe_perf_hooks")
     _take_benchmark_over(config)
 
 

@@ -18,7 +18,7 @@ from pytest_pe_perf.judge.gate import gate, module_of
 from pytest_pe_perf.measure import fresh
 from pytest_pe_perf.measure.call import Call
 from pytest_pe_perf.measure.latency import Clocks, read, read_async, samples
-from pytest_pe_perf.measure.loop import Readings
+from pytest_pe_perf.measure.loop import MIN_READINGS, Readings
 from pytest_pe_perf.measure.memory import TRACKER_BUSY, MemoryProbe
 from pytest_pe_perf.model import (
     METRICS,
@@ -36,6 +36,7 @@ from pytest_pe_perf.model import (
     Verdict,
 )
 
+__tracebackhide__ = True  # see measure.call
 # Verdicts that say that the gate could not tell; they fail a test only where the user asked for that.
 UNDECIDED = (Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE, Verdict.NEW, Verdict.MISSING)
 # A fresh process may take this many seconds to start and to collect, and this many times as long as the first one.
@@ -63,10 +64,12 @@ class Bench:
     memory: MemoryProbe
     used: bool = False
 
-    def time(self, call: Call, name: str = "", clock: Callable[[], int] | None = None) -> Readings:
+    def time(
+        self, call: Call, name: str = "", clock: Callable[[], int] | None = None, least: int = MIN_READINGS
+    ) -> Readings:
         """Measure the time of a plain callable; ``clock`` reads it in nanoseconds where not the wall clock does."""
         settings = self.subject.settings
-        readings = read(call, settings.time, collector=settings.gc, clocks=_clocks(clock))
+        readings = read(call, settings.time, collector=settings.gc, clocks=_clocks(clock), least=least)
         self.keep_readings(readings, name)
         return readings
 

@@ -6,14 +6,17 @@ It neither knows whether the call is a coroutine function, nor where the time co
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import keyword
+import sys
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, TypeVar
+
+# pytest leaves the frames of such modules out of a traceback: what a benchmark raises is shown as the user's own.
+__tracebackhide__ = True
 
 T = TypeVar("T")
 Clock = Callable[[], int]
@@ -71,7 +74,7 @@ def _compile(template: str, call: Call) -> Callable[[int, Clock], Any]:
     names = {f"a{i}": arg for i, arg in enumerate(args)}
     keywords = {f"k{i}": value for i, value in enumerate(kwargs.values())}
     written = [*names, *(f"{name}={slot}" for name, slot in zip(kwargs, keywords, strict=True))]
-    scope: dict[str, Any] = {"fn": fn, "repeat": repeat, **names, **keywords}
+    scope: dict[str, Any] = {"fn": fn, "repeat": repeat, "__tracebackhide__": True, **names, **keywords}
     exec(template.format(call=", ".join(written)), scope)  # noqa: S102 - the text holds identifiers only
     timed: Callable[[int, Clock], Any] = scope["timed"]
     return timed
@@ -112,17 +115,20 @@ async def run_async(probe: Probe[T], call: Call, clock: Clock) -> T:
 
 def in_event_loop() -> bool:
     """Whether an asyncio or trio event loop runs in this thread, so that a coroutine can only be awaited."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _in_trio()
-    return True
+    # Where the module was never imported, none of its loops runs.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            return True
+    return _in_trio()
 
 
 def _in_trio() -> bool:
-    # sniffio is trio's own way to say that it runs; where it was never imported, trio does not run.
-    import sys
-
+    # sniffio is trio's own way to say that it runs.
     sniffio = sys.modules.get("sniffio")
     if sniffio is None:
         return False

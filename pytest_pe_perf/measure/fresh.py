@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,9 +51,12 @@ class FreshProcessError(Exception):
     """A fresh process gave no numbers; the message says why."""
 
 
-def requested(environ: Mapping[str, str]) -> Request | None:
-    """Return the request that this process was started for, if it was."""
-    text = environ.get(VARIABLE)
+def requested(environ: MutableMapping[str, str]) -> Request | None:
+    """Take the request that this process was started for out of its environment, if it was.
+
+    What the tests start themselves may be a gate too, and must not answer in this process's place.
+    """
+    text = environ.pop(VARIABLE, None)
     return msgspec.json.decode(text, type=Request) if text else None
 
 

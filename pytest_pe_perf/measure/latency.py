@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from pytest_pe_perf.judge.estimate import quantile
 from pytest_pe_perf.measure.call import Call, Probe, run, run_async
-from pytest_pe_perf.measure.loop import Readings, read_latency
+from pytest_pe_perf.measure.loop import MIN_READINGS, Readings, read_latency
 from pytest_pe_perf.measure.quiet import monitored_by, quiet
 from pytest_pe_perf.measure.reference import reference_timer
 from pytest_pe_perf.model import Sample
 
+__tracebackhide__ = True  # see measure.call
 SHARES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 # Below this, the loop around the call (some 10 ns) and the layout of the loop's own code are a large part of a reading.
 TOO_FAST_NS = 100.0
@@ -27,21 +28,32 @@ class Clocks:
     reading: Callable[[], int] = time.perf_counter_ns
 
 
-def _probe(seconds: float, between: Callable[[], None], clocks: Clocks) -> Probe[Readings]:
+def _probe(seconds: float, between: Callable[[], None], clocks: Clocks, least: int = MIN_READINGS) -> Probe[Readings]:
     return read_latency(
         seconds,
         clock=clocks.wall,
         cpu_clock=clocks.cpu,
         reference=reference_timer(clocks.reading),
         between=between,
+        least=least,
     )
 
 
-def read(call: Call, seconds: float, *, collector: bool = False, clocks: Clocks | None = None) -> Readings:
-    """Read the time of a plain callable for about ``seconds``, with the garbage collector off unless ``collector``."""
+def read(
+    call: Call,
+    seconds: float,
+    *,
+    collector: bool = False,
+    clocks: Clocks | None = None,
+    least: int = MIN_READINGS,
+) -> Readings:
+    """Read the time of a plain callable for about ``seconds``, with the garbage collector off unless ``collector``.
+
+    A slow one is read ``least`` times, however long that takes.
+    """
     clocks = clocks or Clocks()
     with quiet(collector=collector) as between:
-        return run(_probe(seconds, between, clocks), call, clocks.reading)
+        return run(_probe(seconds, between, clocks, least), call, clocks.reading)
 
 
 async def read_async(call: Call, seconds: float, *, collector: bool = False, clocks: Clocks | None = None) -> Readings:

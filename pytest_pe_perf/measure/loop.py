@@ -42,8 +42,9 @@ def read_latency(
     cpu_clock: Clock,
     reference: Callable[[], int],
     between: Callable[[], None],
+    least: int = MIN_READINGS,
 ) -> Probe[Readings]:
-    """Read the time of a call for about ``seconds``.
+    """Read the time of a call for about ``seconds``, ``least`` times at least.
 
     ``reference`` runs the reference workload once and returns its nanoseconds. ``between`` is called outside of the
     readings, after each chunk.
@@ -53,7 +54,7 @@ def read_latency(
     times: list[float] = []
     cpu = references = math.inf
     deadline = clock() + budget
-    while clock() < deadline or len(times) < MIN_READINGS:
+    while clock() < deadline or len(times) < least:
         started, cpu_started, first = clock(), cpu_clock(), len(times)
         while True:
             times.append((yield calls) / calls)

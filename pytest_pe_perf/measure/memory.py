@@ -21,6 +21,7 @@ from pytest_pe_perf.measure.call import Call, Clock, Probe, run, run_async
 from pytest_pe_perf.measure.quiet import quiet
 from pytest_pe_perf.model import Sample
 
+__tracebackhide__ = True  # see measure.call
 TRACKER_BUSY = "another memray tracker is active (--memray or a limit_memory marker)"
 # Tracked runs of one call: all but the slow ones are read three times, to see whether they repeat.
 REPEATS = 3
