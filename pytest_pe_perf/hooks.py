@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unittest
 from collections.abc import Generator
 from typing import Any
@@ -10,16 +11,25 @@ import pytest
 
 from pytest_pe_perf import config as settings_of
 from pytest_pe_perf.errors import ConfigError, PePerfError
-from pytest_pe_perf.fixtures import BENCH, Measure, asked_for, in_loop, readable_errors
+from pytest_pe_perf.fixtures import BENCH, Measure, asked_for, bench_of, in_loop, readable_errors
 from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.measure import fresh
 from pytest_pe_perf.measure.call import Call
-from pytest_pe_perf.model import Judgement
+from pytest_pe_perf.model import Judgement, Key
 from pytest_pe_perf.report import terminal
 from pytest_pe_perf.session import Bench, Outcome, Session, Subject
 from pytest_pe_perf.source import source_hash
 
-NOT_CALLED = "{fixture} was requested and never called: call it with the function to measure, or drop the argument"
+__tracebackhide__ = True  # see measure.call
+
+NOT_CALLED = (
+    "{fixture} was requested and never called: call it with the function to measure (and await that in an async test), "
+    "or drop the argument"
+)
+LONGEST_CAUSE = 200
+INTERRUPTED = "pe-perf: interrupted, nothing was recorded"
+# By these options of pytest-benchmark a user asks for what it shows at the end.
+BENCHMARK_SHOWS = ("benchmark_verbose", "benchmark_histogram", "benchmark_cprofile", "benchmark_compare")
 
 
 def measures(item: pytest.Item) -> bool:
@@ -35,18 +45,36 @@ class Hooks:
         self.session = session
         self.notes = notes
         self.modules: set[str] = set()
+        self.broken: dict[str, str] = {}
         self.tests: set[str] = set()
         self.finished: set[str] = set()
+        self.judged: set[str] = set()
+        self.told: set[Key] = set()
         self.outcome: Outcome | None = None
         self.plan_lines: list[str] = []
-        self.failures: list[PePerfError] = []
+        self.failures: list[str] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Keep pytest-benchmark's table, which is wider than most screens, for those who ask for it."""
+        option = session.config.option
+        if option.verbose < 2 and not any(getattr(option, name, None) for name in BENCHMARK_SHOWS):
+            original = getattr(session.config, "_benchmarksession", None)
+            if original is not None:
+                original.quiet = True
 
     # Collection
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Remember which modules could be collected, whatever is selected of them later."""
+        if not report.passed:
+            self.broken[module_of(report.nodeid)] = _why(report)
+        elif "::" not in report.nodeid:
+            self.modules.add(report.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Remember what was collected before anybody deselects; in a fresh process, keep what was asked for."""
-        self.modules = {module_of(item.nodeid) for item in items}
         self.tests = {item.nodeid for item in items if measures(item)}
         if self.session.request is not None:
             items[:] = [item for item in items if item.nodeid in self.session.request.tests]
@@ -56,25 +84,37 @@ class Hooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Give a performance test what measures its calls."""
-        if not measures(item):
-            return
+        if BENCH in item.stash:  # somebody runs it again: the last attempt counts
+            del item.stash[BENCH]
+        self.judged.discard(item.nodeid)
         self.session.begin(item.nodeid)
-        with readable_errors():
-            item.stash[BENCH] = self.session.bench(self._subject(item))
+        if measures(item):
+            bench_of(item)
+
+    def make_bench(self, item: pytest.Item) -> Bench:
+        """Return what measures the calls of one test.
+
+        Raises:
+            ConfigError: a marker of the test cannot be read.
+
+        """
+        return self.session.bench(self._subject(item))
 
     def _subject(self, item: pytest.Item) -> Subject:
-        settings = self.session.settings
+        changes: dict[str, Any] = {}
         benchmark = item.get_closest_marker("benchmark")
         if benchmark is not None and "max_time" in benchmark.kwargs:
-            settings = settings_of.with_marker(settings, {"time": f"{float(benchmark.kwargs['max_time'])} s"})
+            seconds = float(benchmark.kwargs["max_time"])
+            changes["time"] = min(max(seconds, settings_of.SHORTEST), settings_of.LONGEST)
         budgets = {}
         for name in ("pe_latency", "pe_memory"):
             for marker in reversed(list(item.iter_markers(name))):
                 if marker.args:
                     raise ConfigError(f"the {name} marker takes no positional arguments, it got {marker.args}")
-                limits, changes = settings_of.split_marker(name, marker.kwargs)
+                limits, found = settings_of.split_marker(name, marker.kwargs)
                 budgets.update(limits)
-                settings = settings_of.with_marker(settings, changes)
+                changes.update(found)
+        settings = settings_of.with_changes(self.session.settings, changes, f"the markers of {item.nodeid}")
         function: Any = getattr(item, "function", item.runtest)
         line = (item.location[1] or 0) + 1
         return Subject(item.nodeid, source_hash(function), line, settings, budgets)
@@ -106,41 +146,49 @@ class Hooks:
             else:
                 in_loop(_measure_async(bench, call, time=time, memory=memory))
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Judge the test when its call is over, and fail it if it got worse.
+
+        Within the call, so that to everybody else (xfail, reruns, debuggers, reports) it is a test that failed.
+        """
+        started = time.perf_counter()
+        result = yield
+        if BENCH in item.stash:
+            self.session.durations[item.nodeid] = time.perf_counter() - started
+            self._settle(item)
+        return result
+
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Judge the test when its call is over, and fail it if it got worse."""
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Note of a performance test that it was not measured, and why."""
         report = yield
-        if not measures(item) or report.when == "teardown":
+        if report.when == "teardown" or not (BENCH in item.stash or measures(item)):
             return report
-        if report.when == "call":
-            self.session.durations[item.nodeid] = call.duration
+        if report.when == "call" or not report.passed:
             self.finished.add(item.nodeid)
-        if report.passed and report.when == "call":
-            self._settle(item, report)
-        elif not report.passed:
-            self.finished.add(item.nodeid)
-            self.session.begin(item.nodeid)
-            self.session.skip(item.nodeid, _why(report))
+            if not report.passed and item.nodeid not in self.judged:
+                self.session.begin(item.nodeid)
+                self.session.skip(item.nodeid, _why(report))
         return report
 
-    def _settle(self, item: pytest.Item, report: pytest.TestReport) -> None:
+    def _settle(self, item: pytest.Item) -> None:
         if forgotten := _forgotten(item):
-            self.session.skip(item.nodeid, "its fixture was never called")
-            _fail(report, NOT_CALLED.format(fixture=forgotten))
-            return
+            pytest.fail(NOT_CALLED.format(fixture=forgotten), pytrace=False)
         if not self.session.rows_of(item.nodeid):
             self.session.skip(item.nodeid, self._why_nothing(item))
+            self.judged.add(item.nodeid)
             if self.session.settings.strict:
-                _fail(report, "this performance test passed and measured nothing")
+                pytest.fail("this performance test passed and measured nothing", pytrace=False)
             return
         judgements = self.session.settle(item.nodeid)
+        self.judged.add(item.nodeid)
         for judgement in judgements:
-            report.user_properties += _properties(judgement)
+            item.user_properties += _properties(judgement)
         failing = [judgement for judgement in judgements if self.session.fails(judgement)]
         if failing:
-            _fail(report, "\n\n".join(terminal.failure(judgement) for judgement in failing))
+            self.told.update(judgement.key for judgement in failing)
+            pytest.fail("\n\n".join(terminal.failure(judgement) for judgement in failing), pytrace=False)
 
     def _why_nothing(self, item: pytest.Item) -> str:
         if item.config.getoption("benchmark_disable", default=False):
@@ -156,69 +204,77 @@ class Hooks:
         if session.config.option.collectonly:
             return
         if self.session.request is not None:
-            skipped = list(self.session.skipped.values())
-            fresh.answer(self.session.request, fresh.Answer(tuple(self.session.rows.values()), tuple(skipped)))
+            self._answer(self.session.request)
             return
         if session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
-            self.notes.append("pe-perf: interrupted, nothing was recorded")
+            self.failures.append(INTERRUPTED)
             return
         if session.exitstatus == pytest.ExitCode.USAGE_ERROR:
             return
         try:
             self._conclude(session)
         except KeyboardInterrupt:
-            self.notes.append("pe-perf: interrupted, nothing was recorded")
+            self.failures.append(INTERRUPTED if self.outcome is None else "pe-perf: interrupted while it was recording")
             session.exitstatus = pytest.ExitCode.INTERRUPTED
 
+    def _answer(self, request: fresh.Request) -> None:
+        for test in request.tests:
+            if not self.session.rows_of(test) and module_of(test) in self.broken:
+                self.session.skip(test, self.broken[module_of(test)])
+        rows, skipped = tuple(self.session.rows.values()), tuple(self.session.skipped.values())
+        fresh.answer(request, fresh.Answer(rows, skipped))
+
     def _conclude(self, session: pytest.Session) -> None:
-        if not self.session.rows and not self.session.skipped:
-            return
-        self.outcome = self.session.conclude(self._complete(session.config))
+        outcome = self.session.conclude(self._complete(session.config))
+        self.outcome = outcome
+        if not (outcome.report.judgements or outcome.run.rows or outcome.run.skipped):
+            return  # an empty run takes no other run's place
         if self.session.update:
             try:
-                self.outcome, self.plan_lines = self.session.accept(self.outcome)
+                self.outcome, self.plan_lines = self.session.accept(outcome)
             except PePerfError as error:
-                self.failures.append(error)
-        self.failures += self.session.publish(self.outcome)
+                self.failures.append(f"pe-perf: {error}")
+        self.failures += [f"pe-perf: {error}" for error in self.session.publish(self.outcome)]
         if self.failures and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        undecided = [judgement for judgement in self.outcome.report.judgements if self.session.fails(judgement)]
-        if undecided and session.exitstatus == pytest.ExitCode.OK:
+        failing = [judgement for judgement in self.outcome.report.judgements if self.session.fails(judgement)]
+        if session.exitstatus == pytest.ExitCode.OK and any(judgement.key not in self.told for judgement in failing):
             # A missing row has no test that could fail.
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _complete(self, config: pytest.Config) -> set[str]:
         """Return the modules that were collected whole and of which every performance test has run."""
+        if config.getoption("lf", default=False) or any("::" in str(arg) for arg in config.args):
+            return set()  # tests were left out before anybody saw them
         pending = {module_of(test) for test in self.tests - self.finished}
-        named = (str(arg).split("::")[0] for arg in config.args if "::" in str(arg))
-        partial = {(config.invocation_params.dir / name).resolve() for name in named}
-        return {module for module in self.modules - pending if (config.rootpath / module).resolve() not in partial}
+        found = {module for module in self.modules if (config.rootpath / module).is_file()}
+        return found - pending - self.broken.keys()
 
     # What the user sees
 
-    def pytest_report_header(self) -> list[str]:
+    def pytest_report_header(self, config: pytest.Config) -> list[str]:
         """Say in one line what this session does."""
+        if config.option.collectonly:
+            return []
         session = self.session
         rows = len(session.baseline)
         return [terminal.header(session.environment, baseline_rows=rows, seconds=session.settings.time), *self.notes]
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """Show the verdicts, what was written, and what could not be."""
         if self.session.request is not None:
             return
         write = terminalreporter.write_line
         if self.outcome is not None:
-            verbosity = terminalreporter.config.option.verbose
             terminalreporter.section("pe-perf", sep="=")
-            for line in terminal.summary(self.outcome.report, self.outcome.run, verbosity=verbosity):
+            width = config.get_terminal_writer().fullwidth
+            verbosity = config.option.verbose
+            for line in terminal.summary(self.outcome.report, self.outcome.run, width=width, verbosity=verbosity):
                 write(line.text, **line.markup)
             for text in self.plan_lines:
                 write(text)
-        for error in self.failures:
-            write(f"pe-perf: {error}", red=True, bold=True)
-        for note in self.notes:
-            if "interrupted" in note:
-                write(note, yellow=True, bold=True)
+        for failure in self.failures:
+            write(failure, red=True, bold=True)
 
 
 def _measure(bench: Bench, call: Call, *, time: bool, memory: bool) -> None:
@@ -235,22 +291,24 @@ async def _measure_async(bench: Bench, call: Call, *, time: bool, memory: bool) 
         await bench.weigh_async(call)
 
 
-def _fail(report: pytest.TestReport, message: str) -> None:
-    report.outcome = "failed"
-    report.longrepr = message
-
-
 def _forgotten(item: pytest.Item) -> str:
     """Return the name of a fixture of ours that the test asked for and never called."""
     values = getattr(item, "funcargs", {})
     return next((name for name, value in values.items() if isinstance(value, Measure) and not value.called), "")
 
 
-def _why(report: pytest.TestReport) -> str:
+def _why(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Return why a test that did not pass gave no number."""
+    if hasattr(report, "wasxfail"):
+        return "it is expected to fail (xfail)"
     if report.skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         return reason.removeprefix("Skipped: ").strip() or "skipped"
-    return "it failed" if report.when == "call" else f"its {report.when} failed"
+    crash = getattr(report.longrepr, "reprcrash", None)
+    lines = (crash.message if crash else str(report.longrepr)).strip().splitlines() or [""]
+    # Of a module that cannot be imported there is a whole traceback as text, in which the cause is marked.
+    cause = next((line[1:].strip() for line in lines if line.startswith("E ")), lines[0])
+    return f"{'it' if report.when == 'call' else f'its {report.when}'} failed: {cause[:LONGEST_CAUSE]}"
 
 
 def _properties(judgement: Judgement) -> list[tuple[str, Any]]:

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,11 @@ class Project:
     def settings(self, text: str) -> None:
         self.write("pyproject.toml", SETTINGS + text)
 
-    def command(self, *args: str, timeout: float = 300) -> Result:
+    def environ(self, **more: str) -> dict[str, str]:
+        # Only what a test asks for is loaded: it starts four times faster, and nobody else interferes.
+        return {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "", **more}
+
+    def command(self, *args: str, timeout: float = 300, **environ: str) -> Result:
         done = subprocess.run(
             args,
             cwd=self.folder,
@@ -64,10 +69,21 @@ class Project:
             text=True,
             timeout=timeout,
             stdin=subprocess.DEVNULL,
-            # Only what a test asks for is loaded: it starts four times faster, and nobody else interferes.
-            env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+            env=self.environ(**environ),
         )
         return Result(done.returncode, done.stdout + done.stderr)
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """Start the gate and return while it runs."""
+        return subprocess.Popen(
+            (sys.executable, "-m", "pytest", *PLUGINS, "--pe-perf", *args),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.environ(),
+        )
 
     def pytest(self, *args: str) -> Result:
         return self.command(sys.executable, "-m", "pytest", *PLUGINS, *args)
@@ -84,6 +100,21 @@ class Project:
             (j["key"]["test"].split("::", 1)[1], j["key"]["name"], j["key"]["metric"]): j["verdict"]
             for j in content["judgements"]
         }
+
+    def outcomes(self, name: str = "junit.xml") -> dict[str, str]:
+        """Return what became of each test by --junitxml: passed, skipped, or the whole message of what went wrong."""
+        found = {}
+        for case in ET.parse(self.folder / name).iter("testcase"):
+            wrong = next((child for child in case if child.tag in {"failure", "error"}), None)
+            skipped = any(child.tag == "skipped" for child in case)
+            found[case.get("name", "")] = (wrong.text or "") if wrong is not None else "skipped" if skipped else "passed"
+        return found
+
+    def reasons(self) -> dict[str, str]:
+        """Return why rows got their verdicts, by test and metric, and why tests were not measured, by test."""
+        content = self.run_file()
+        rows = {f"{j['key']['test'].split('::', 1)[1]} {j['key']['metric']}": j["reason"] for j in content["judgements"]}
+        return rows | {item["test"].split("::", 1)[1]: item["why"] for item in content["run"]["skipped"]}
 
     def run_file(self) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((self.folder / ".pe-perf/run.json").read_text())
@@ -126,3 +157,9 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project for the tests of a module that look at one run from different sides."""
+    return Project(tmp_path_factory.mktemp("shared"))
