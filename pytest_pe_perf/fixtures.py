@@ -37,7 +37,15 @@ class Measure:
         self._memory = memory
         self._name = ""
         self._unnamed = self
-        self.called = False
+        self._called = False
+
+    def __repr__(self) -> str:
+        return f"<fixture {self._fixture}>"
+
+    @property
+    def called(self) -> bool:
+        """Whether anything was measured, under whatever name."""
+        return self._unnamed._called  # noqa: SLF001 - of the same class
 
     def __getitem__(self, name: str) -> Measure:
         """Return the same fixture measuring under ``name``."""
@@ -69,7 +77,7 @@ class Measure:
         return in_loop(self._run_async(call))  # type: ignore[no-any-return]
 
     def _run(self, call: Call) -> None:
-        self._unnamed.called = True
+        self._unnamed._called = True  # noqa: SLF001
         if self._bench is None:
             return
         with readable_errors():
@@ -80,7 +88,7 @@ class Measure:
 
     async def _run_async(self, call: Call) -> Any:
         # Here and not where the coroutine is made: one that nobody awaits has measured nothing.
-        self._unnamed.called = True
+        self._unnamed._called = True  # noqa: SLF001
         if self._bench is not None:
             with readable_errors():
                 if self._time:

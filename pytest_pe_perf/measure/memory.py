@@ -169,29 +169,34 @@ class MemoryProbe:
     def measure(self, call: Call) -> dict[str, Sample]:
         """Return the samples of ``peak``, ``allocations`` and ``retained`` of a plain callable."""
         try:
-            with self._region() as folder:
-                return self._samples(folder, *run(read_memory(folder, self.seconds * 1e9), call, self.clock))
+            with self._region() as (folder, empty):
+                tracked, retained = run(read_memory(folder, self.seconds * 1e9), call, self.clock)
         except TrackerBusyError:
             return busy()
+        return samples(tracked, empty, retained)
 
     async def measure_async(self, call: Call) -> dict[str, Sample]:
         """Return the same of a coroutine function; its coroutine object is part of the call."""
         try:
-            with self._region() as folder:
-                found = await run_async(read_memory(folder, self.seconds * 1e9), call, self.clock)
-                return self._samples(folder, *found)
+            with self._region() as (folder, empty):
+                tracked, retained = await run_async(read_memory(folder, self.seconds * 1e9), call, self.clock)
         except TrackerBusyError:
             return busy()
+        return samples(tracked, empty, retained)
 
     @contextlib.contextmanager
-    def _region(self) -> Iterator[Path]:
+    def _region(self) -> Iterator[tuple[Path, Tracked]]:
+        """Yield a folder for the tracker's files, and what an empty call costs."""
         with tempfile.TemporaryDirectory(prefix="pe-perf-") as name, quiet():
-            yield Path(name)
+            folder = Path(name)
+            if self._empty is None:
+                self._empty = self._cost_of_nothing(folder)
+            yield folder, self._empty
 
-    def _samples(self, folder: Path, tracked: list[Tracked], retained: tuple[float, int] | None) -> dict[str, Sample]:
-        if self._empty is None:
-            self._empty = min_of(run(read_tracked(folder, self.seconds * 1e9), Call(_nothing), self.clock))
-        return samples(tracked, self._empty, retained)
+    def _cost_of_nothing(self, folder: Path) -> Tracked:
+        # The first use of the tracker in a process allocates once more than all others: it does not count.
+        run(read_tracked(folder, self.seconds * 1e9), Call(_nothing), self.clock)
+        return min_of(run(read_tracked(folder, self.seconds * 1e9), Call(_nothing), self.clock))
 
 
 def busy() -> dict[str, Sample]:

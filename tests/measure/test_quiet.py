@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pytest_pe_perf.measure.quiet import quiet
+from pytest_pe_perf.measure.quiet import monitored_by, quiet
 
 
 def test_the_collector_is_off_inside_and_as_before_outside():
@@ -62,14 +62,16 @@ def test_a_tracer_is_paused():
         sys.settrace(before)
 
 
-def test_a_profiler_is_paused():
-    """cProfile is set aside within readings and goes on afterwards."""
+def test_a_profiler_is_paused_or_named():
+    """cProfile is set aside within readings; where it instruments the code (Python 3.12), it is named instead."""
     profiler = cProfile.Profile()
     profiler.enable()
     try:
+        assert (monitored_by() == "cProfile") == (sys.version_info >= (3, 12))
+        before = sys.getprofile()
         with quiet():
             assert sys.getprofile() is None
-        assert sys.getprofile() is profiler
+        assert sys.getprofile() is before
     finally:
         profiler.disable()
 
