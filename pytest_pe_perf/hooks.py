@@ -57,9 +57,11 @@ class Hooks:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Keep pytest-benchmark's table, which is wider than most screens, for those who ask for it."""
-        option = session.config.option
-        if option.verbose < 2 and not any(getattr(option, name, None) for name in BENCHMARK_SHOWS):
-            original = getattr(session.config, "_benchmarksession", None)
+        config = session.config
+        asked = any(config.getoption(name, default=None) for name in BENCHMARK_SHOWS)
+        # Without the terminal plugin there is no option "verbose".
+        if not asked and config.getoption("verbose", default=0) < 2:
+            original = getattr(config, "_benchmarksession", None)
             if original is not None:
                 original.quiet = True
 

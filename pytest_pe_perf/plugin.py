@@ -166,12 +166,17 @@ def _same_command(config: pytest.Config) -> list[str]:
 
 def _obey(config: pytest.Config, request: Request) -> None:
     """Turn this process into one that measures the tests of ``request`` and touches nothing else."""
+    from pytest_pe_perf.judge.gate import module_of
+    from pytest_pe_perf.measure.fresh import end_with_parent
+
+    end_with_parent()
     for option, value in FRESH_OPTIONS.items():
         if hasattr(config.option, option):
             setattr(config.option, option, value)
     for name in FRESH_BLOCKED:
         config.pluginmanager.set_blocked(name)
-    config.args = [str(config.rootpath / test) for test in request.tests]
+    # Whole modules, of which Hooks keeps the tests: of node ids a single one that is gone would end the process.
+    config.args = list(dict.fromkeys(str(config.rootpath / module_of(test)) for test in request.tests))
 
 
 def _say(config: pytest.Config) -> Callable[[str], None]:

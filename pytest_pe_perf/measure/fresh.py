@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,16 @@ def requested(environ: MutableMapping[str, str]) -> Request | None:
     """
     text = environ.pop(VARIABLE, None)
     return msgspec.json.decode(text, type=Request) if text else None
+
+
+def end_with_parent() -> None:
+    """Let the system end this process when the one that asked for it is gone, killed included (Linux only)."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    # prctl(PR_SET_PDEATHSIG, SIGKILL), see prctl(2); the group is ours alone, but the parent cannot end it any more.
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def answer(request: Request, content: Answer) -> None:

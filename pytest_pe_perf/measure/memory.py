@@ -23,7 +23,8 @@ from pytest_pe_perf.model import Sample
 
 __tracebackhide__ = True  # see measure.call
 TRACKER_BUSY = "another memray tracker is active (--memray or a limit_memory marker)"
-# Tracked runs of one call: all but the slow ones are read three times, to see whether they repeat.
+# Tracked runs of one call, of which the least counts. Their number must not depend on how fast the machine is just now:
+# the first one often allocates a little more.
 REPEATS = 3
 FIRST_BLOCK = 32
 BLOCKS = 3
@@ -31,8 +32,8 @@ BLOCKS = 3
 MOST_CALLS = 1 << 15
 # Below this a block has kept nothing: an element of a list takes eight bytes.
 KEPT_NOTHING = 1.0
-# Share of the time of a measurement that may go into tracked runs, and into blocks.
-SLOW_SHARE = 0.1
+# A call that takes longer is not looped to see what it keeps.
+TOO_SLOW_NS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +97,17 @@ class _Tracemalloc:
         return Tracked(peak - self._before, None)
 
 
-def read_tracked(folder: Path, slow_ns: float) -> Probe[list[Tracked]]:
-    """Track single calls, after a warm one; a call of more than ``slow_ns`` only once.
+def read_tracked(folder: Path) -> Probe[list[Tracked]]:
+    """Track single calls, after a warm one.
 
     Raises:
         TrackerBusyError: another memray tracker is active.
 
     """
-    warm = yield 1
+    yield 1
     counter = _Memray(folder) if importlib.util.find_spec("memray") else _Tracemalloc()
     results = []
-    for _ in range(1 if warm > slow_ns else REPEATS):
+    for _ in range(REPEATS):
         gc.collect()
         counter.start()
         try:
@@ -117,16 +118,17 @@ def read_tracked(folder: Path, slow_ns: float) -> Probe[list[Tracked]]:
     return results
 
 
-def read_retained(budget_ns: float, slow_ns: float) -> Probe[tuple[float, int] | None]:
+def read_retained(budget_ns: float) -> Probe[tuple[float, int] | None]:
     """Return the bytes that a call keeps, and over how many calls that was seen; None where calls are too slow.
 
     Blocks of calls double. What the first call and caches keep is kept before the first block or fades with the
     blocks: the smaller rate of the last two blocks is the result, so a cache that has filled up keeps nothing.
     """
-    warm = yield 1
-    if warm > slow_ns:
+    # One reading may be slow by chance, and must not decide whether there is a row at all.
+    warm = min((yield 1), (yield 1))
+    if warm > TOO_SLOW_NS:
         return None
-    block = FIRST_BLOCK if warm * FIRST_BLOCK < slow_ns else 1
+    block = FIRST_BLOCK if warm * FIRST_BLOCK < budget_ns / 8 else 1
     tracemalloc.start()
     try:
         yield block
@@ -148,9 +150,8 @@ def read_retained(budget_ns: float, slow_ns: float) -> Probe[tuple[float, int] |
 
 def read_memory(folder: Path, budget_ns: float) -> Probe[tuple[list[Tracked], tuple[float, int] | None]]:
     """Track single calls, then blocks of them."""
-    slow_ns = budget_ns * SLOW_SHARE
-    tracked = yield from read_tracked(folder, slow_ns)
-    retained = yield from read_retained(budget_ns, slow_ns)
+    tracked = yield from read_tracked(folder)
+    retained = yield from read_retained(budget_ns)
     return tracked, retained
 
 
@@ -195,8 +196,8 @@ class MemoryProbe:
 
     def _cost_of_nothing(self, folder: Path) -> Tracked:
         # The first use of the tracker in a process allocates once more than all others: it does not count.
-        run(read_tracked(folder, self.seconds * 1e9), Call(_nothing), self.clock)
-        return min_of(run(read_tracked(folder, self.seconds * 1e9), Call(_nothing), self.clock))
+        run(read_tracked(folder), Call(_nothing), self.clock)
+        return min_of(run(read_tracked(folder), Call(_nothing), self.clock))
 
 
 def busy() -> dict[str, Sample]:

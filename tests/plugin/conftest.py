@@ -107,13 +107,17 @@ class Project:
         for case in ET.parse(self.folder / name).iter("testcase"):
             wrong = next((child for child in case if child.tag in {"failure", "error"}), None)
             skipped = any(child.tag == "skipped" for child in case)
-            found[case.get("name", "")] = (wrong.text or "") if wrong is not None else "skipped" if skipped else "passed"
+            found[case.get("name", "")] = (
+                (wrong.text or "") if wrong is not None else "skipped" if skipped else "passed"
+            )
         return found
 
     def reasons(self) -> dict[str, str]:
         """Return why rows got their verdicts, by test and metric, and why tests were not measured, by test."""
         content = self.run_file()
-        rows = {f"{j['key']['test'].split('::', 1)[1]} {j['key']['metric']}": j["reason"] for j in content["judgements"]}
+        rows = {
+            f"{j['key']['test'].split('::', 1)[1]} {j['key']['metric']}": j["reason"] for j in content["judgements"]
+        }
         return rows | {item["test"].split("::", 1)[1]: item["why"] for item in content["run"]["skipped"]}
 
     def run_file(self) -> dict[str, Any]:

@@ -275,12 +275,14 @@ def test_without_the_gate_pytest_benchmark_is_alone(written):
     arguments = ["-k", "test_call or test_unused or test_raises or refuses", "--benchmark-max-time=0.01", "-p"]
     arguments += ["pytest_benchmark.plugin"]
     runs = [
-        written.command(sys.executable, "-m", "pytest", *arguments, *ours) for ours in ([], ["-p", "pytest_pe_perf.plugin"])
+        written.command(sys.executable, "-m", "pytest", *arguments, *ours)
+        for ours in ([], ["-p", "pytest_pe_perf.plugin"])
     ]
     assert runs[0].status == runs[1].status == 0
     assert TABLE in runs[0].out
     lines = [
-        [without_times(line).split() for line in run.out.splitlines() if not line.startswith("test_call ")] for run in runs
+        [without_times(line).split() for line in run.out.splitlines() if not line.startswith("test_call ")]
+        for run in runs
     ]
     assert [[word for word in line if set(word) != {"-"}] for line in lines[0]] == [
         [word for word in line if set(word) != {"-"}] for line in lines[1]
