@@ -310,7 +310,8 @@ def _why(report: pytest.TestReport | pytest.CollectReport) -> str:
     lines = (crash.message if crash else str(report.longrepr)).strip().splitlines() or [""]
     # Of a module that cannot be imported there is a whole traceback as text, in which the cause is marked.
     cause = next((line[1:].strip() for line in lines if line.startswith("E ")), lines[0])
-    return f"{'it' if report.when == 'call' else f'its {report.when}'} failed: {cause[:LONGEST_CAUSE]}"
+    what = {"call": "it", "collect": "collecting its module"}.get(report.when or "", f"its {report.when}")
+    return f"{what} failed: {cause[:LONGEST_CAUSE]}"
 
 
 def _properties(judgement: Judgement) -> list[tuple[str, Any]]:

@@ -159,8 +159,9 @@ class Run:
 class BaselineRow:
     """The accepted value of a row.
 
-    ``spread`` is the standard deviation of the logarithm between the processes that recorded it (for exact metrics
-    their relative range), ``reason`` what a person said when they accepted a worse value.
+    ``spread`` is the standard deviation of the logarithm between the processes that recorded it, without slow ones and
+    never less than their number of readings allows to claim (for exact metrics their relative range); ``reason`` is
+    what a person said when they accepted a worse value.
     """
 
     key: Key

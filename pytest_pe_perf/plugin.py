@@ -29,11 +29,12 @@ SETTINGS = {
     "pe_perf_report": "report",
     "pe_perf_json": "json",
 }
-# What a fresh process must not do, by pytest's names of options: write the files of the process that started it,
-# stop early, select by what failed before, or measure in another way.
+# What a fresh process must not do, by pytest's names of options: touch the files of the process that started it, stop
+# early, select by what failed before, or measure in another way.
 FRESH_OPTIONS: dict[str, object] = {
     "basetemp": None,  # pytest empties that folder when it starts
     "cacheclear": False,
+    "continue_on_collection_errors": True,
     "log_file": os.devnull,
     "pastebin": None,
     "xmlpath": None,

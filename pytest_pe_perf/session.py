@@ -42,6 +42,8 @@ UNDECIDED = (Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE, Verdict.NEW, Verdict.
 # A fresh process may take this many seconds to start and to collect, and this many times as long as the first one.
 START_UP = 120.0
 PATIENCE = 10.0
+# Two turns of two fresh processes make five with the first one; one more, where a busy tracker cost a sample.
+TURNS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +196,19 @@ class Session:
         return [row for row in self.rows.values() if row.key.test == test]
 
     def settle(self, test: str) -> tuple[Judgement, ...]:
-        """Judge the rows of ``test``, with fresh processes where the first one raised a suspicion."""
+        """Judge the rows of ``test``, with fresh processes as long as these could turn a suspicion into a verdict."""
         if self.request is not None:
             return ()
         judgements = self._judge(test)
-        doubtful = [j.key for j in judgements if self._needs_fresh(j)]
-        if doubtful:
+        for _ in range(TURNS):
+            doubtful = {j.key: len(self.rows[j.key].samples) for j in judgements if self._needs_fresh(j)}
+            if not doubtful:
+                break
             self.say(f"pe-perf: measuring {test} again in {self.settings.fresh} fresh processes")
             self._measure_again([test], doubtful)
             judgements = self._judge(test)
+            if all(len(self.rows[key].samples) <= before for key, before in doubtful.items()):
+                break
         return judgements
 
     def fails(self, judgement: Judgement) -> bool:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pytest_pe_perf.errors import ReasonNeededError, UsageError
-from pytest_pe_perf.judge.compare import BASELINE_PROCESSES, head_value, judge
-from pytest_pe_perf.judge.estimate import minimum, normalised, spread
+from pytest_pe_perf.judge.compare import (
+    BASELINE_PROCESSES,
+    EXACT_MARGINS,
+    does_not_repeat,
+    head_value,
+    judge,
+    readings,
+)
+from pytest_pe_perf.judge.estimate import SLOW, minimum, normalised, spread
 from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.model import (
     METRICS,
@@ -23,9 +31,13 @@ from pytest_pe_perf.model import (
     Run,
     Verdict,
 )
+from pytest_pe_perf.units import format_change
 
 from . import store
 
+# A count that moves by more than this between processes, and by more than its metric's margin, does not repeat: as a
+# baseline it would allow any value within that range.
+REPEATS_WITHIN = 0.10
 _NAMED_IN_A_MESSAGE = 3
 
 
@@ -52,12 +64,15 @@ def plan(run: Run, report: GateReport, baseline: Mapping[Key, BaselineRow], only
 
     """
     rows = {row.key: row for row in run.rows}
+    fastest = fastest_reference(run.rows)
     changes: list[Change] = []
     left: list[tuple[Key, str]] = []
     unchanged = 0
     for judgement in _selected(report.judgements, only):
         key = judgement.key
         outcome = _outcome(judgement, rows.get(key), baseline.get(key))
+        if isinstance(outcome, Change) and outcome.new is not None:
+            outcome = unfit(rows[key], fastest) or outcome
         if outcome is None:
             unchanged += 1
         elif isinstance(outcome, Change):
@@ -67,16 +82,47 @@ def plan(run: Run, report: GateReport, baseline: Mapping[Key, BaselineRow], only
     return Plan(tuple(sorted(changes, key=lambda change: change.key)), tuple(sorted(left)), unchanged)
 
 
+def fastest_reference(rows: Iterable[Row]) -> float:
+    """Return the smallest time that the reference workload took in any process of a run, infinite if it never ran."""
+    references = (_reference(row) for row in rows if METRICS[row.key.metric].assume == "noisy")
+    return min((reference for reference in references if reference is not None), default=math.inf)
+
+
+def unfit(row: Row, fastest: float) -> str:
+    """Return why a row may not be recorded although its verdict allows it, or nothing.
+
+    A time is only worth recording if the reference workload came near the fastest that the run has seen; a count, if
+    its processes agree.
+    """
+    if METRICS[row.key.metric].assume == "noisy":
+        reference = _reference(row)
+        if reference is not None and reference > SLOW * fastest:
+            slower = format_change(reference / fastest)
+            return f"recorded in a bad moment (reference workload {slower}): run again"
+        return ""
+    values = [sample.value for sample in row.samples]
+    margin = EXACT_MARGINS[row.key.metric]
+    most = max(margin.absolute, max(margin.relative, REPEATS_WITHIN) * min(values))
+    return does_not_repeat(row) if max(values) - min(values) > most else ""
+
+
+def _reference(row: Row) -> float | None:
+    """Return the smallest reference of a latency row's processes, None where one has none that can be a time."""
+    found = [sample.reference for sample in row.samples if sample.reference is not None and not sample.problem]
+    usable = [reference for reference in found if 0 < reference < math.inf]
+    return min(usable) if len(usable) == len(row.samples) else None
+
+
 def row_from(row: Row) -> BaselineRow:
     """Return what is accepted of a measured row: the smallest value and reference over its processes.
 
-    ``spread`` is the standard deviation of the logarithm of their normalised values; for an exact metric their
-    relative range, 0 where the smallest is 0.
+    ``spread`` is the one of their normalised values (see ``judge.estimate``); for an exact metric their relative range,
+    0 where the smallest is 0.
     """
     value, reference, scatter = head_value(row), None, 0.0
     if METRICS[row.key.metric].assume == "noisy":
         _, reference = minimum([(sample.value, sample.reference) for sample in row.samples])
-        scatter = spread([normalised(sample.value, sample.reference) for sample in row.samples])
+        scatter = spread([normalised(sample.value, sample.reference) for sample in row.samples], readings(row))
     elif value:
         scatter = (max(sample.value for sample in row.samples) - value) / value
     return BaselineRow(row.key, value, row.source, reference, scatter, row.samples[0].made_with)

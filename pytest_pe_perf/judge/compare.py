@@ -12,8 +12,11 @@ from .estimate import SLOW, Z95, Z95_ONE_SIDED, lower_bound, minimum, ratio_of_m
 
 # A stored row is the minimum over this many processes at least; fewer are not written (see baseline.update).
 BASELINE_PROCESSES = 3
-# A suspicion needs this many processes in all before it may fail a test: the first and two fresh ones.
+# A suspicion needs this many processes in all before it counts: the first and two fresh ones.
 DECIDING_PROCESSES = 3
+# Before a time may fail a test: in a bad moment, where a third of all processes is slow, three slow ones in a row are
+# nothing rare, and 1.6 % of the rows without a change would fail (docs/method/stored-tier.md).
+FAILING_PROCESSES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,15 @@ def _speed(row: Row, base: BaselineRow) -> float:
     return 1.0 if reference is None or base.reference is None else reference / base.reference
 
 
+def readings(row: Row) -> int:
+    """Return how many readings stand behind each of the row's values at least."""
+    return min(sample.count for sample in row.samples)
+
+
 def compare_noisy(row: Row, base: BaselineRow) -> Comparison:
     """Compare minima over processes, normalised by the reference workload."""
     head = _pairs(row)
-    estimate = ratio_of_minima((base.value, base.reference), base.spread, BASELINE_PROCESSES, head)
+    estimate = ratio_of_minima((base.value, base.reference), base.spread, BASELINE_PROCESSES, head, readings(row))
     # What the rule asks for: a ratio beyond the threshold, in an interval that lies beyond the margin.
     needed = max(math.log1p(row.threshold), math.log1p(row.margin) + Z95 * estimate.error)
     return Comparison(
@@ -113,15 +121,19 @@ def compare_exact(row: Row, base: BaselineRow) -> Comparison:
     )
 
 
+def _slower(row: Row, comparison: Comparison) -> bool:
+    """Whether the interval excludes what may be ignored and the ratio exceeds what is promised."""
+    return comparison.low > 1 + row.margin and comparison.ratio > 1 + row.threshold
+
+
 def _verdict_noisy(row: Row, base: BaselineRow, comparison: Comparison) -> tuple[Verdict, str]:
-    """Decide with the whole interval: it must exclude what may be ignored, and the ratio exceed what is promised."""
     if (base.reference is None) != (minimum(_pairs(row))[1] is None):
         return Verdict.NOT_COMPARABLE, "only one side was measured against the reference workload"
     margin, threshold = 1 + row.margin, 1 + row.threshold
     change = format_change(comparison.ratio)
-    if comparison.low > margin and comparison.ratio > threshold:
-        if comparison.n < DECIDING_PROCESSES:
-            return Verdict.INCONCLUSIVE, f"{change} in {_processes(comparison.n)}; {DECIDING_PROCESSES} are needed"
+    if _slower(row, comparison):
+        if comparison.n < FAILING_PROCESSES:
+            return Verdict.INCONCLUSIVE, f"{change} in {_processes(comparison.n)}; {FAILING_PROCESSES} are needed"
         return Verdict.REGRESSED, f"{change}, beyond {format_change(threshold)} in {_processes(comparison.n)}"
     if comparison.high < 1 / margin and comparison.ratio < 1 / threshold:
         if comparison.n < DECIDING_PROCESSES:
@@ -158,8 +170,13 @@ def _verdict_exact(row: Row, base: BaselineRow, comparison: Comparison) -> tuple
         return Verdict.REGRESSED, f"{format_quantity(least, unit)} more in {_processes(comparison.n)}"
     if most < -allowance:
         return Verdict.IMPROVED, f"{format_quantity(-most, unit)} less in {_processes(comparison.n)}"
-    seen = ", ".join(format_quantity(value, unit) for value in values)
-    return Verdict.INCONCLUSIVE, f"does not repeat: {seen}"
+    return Verdict.INCONCLUSIVE, does_not_repeat(row)
+
+
+def does_not_repeat(row: Row) -> str:
+    """Return the sentence that says so of a count, with what the processes saw."""
+    unit = METRICS[row.key.metric].unit
+    return "does not repeat: " + ", ".join(format_quantity(sample.value, unit) for sample in row.samples)
 
 
 def _processes(n: int) -> str:
@@ -172,17 +189,22 @@ def _over_budget(row: Row) -> str:
         return ""
     metric = METRICS[row.key.metric]
     values = [sample.value for sample in row.samples]
-    surely = lower_bound(values) if metric.assume == "noisy" else min(values)
+    surely = lower_bound(values, readings(row)) if metric.assume == "noisy" else min(values)
     if surely <= row.budget.limit:
         return ""
     return f"{format_quantity(min(values), metric.unit)}, limit {row.budget.text}"
 
 
+def _failing_processes(row: Row) -> int:
+    return FAILING_PROCESSES if METRICS[row.key.metric].assume == "noisy" else DECIDING_PROCESSES
+
+
 def judge(row: Row, base: BaselineRow | None) -> Judgement:
     """Return the verdict on one row against its baseline row.
 
-    A verdict that would fail the test is only given once ``DECIDING_PROCESSES`` have measured it; until then such a
-    row is inconclusive, and ``suspected`` says that it must be measured again.
+    A change of any kind is only called one once ``DECIDING_PROCESSES`` have measured it, and a time only fails the test
+    once ``FAILING_PROCESSES`` have; until then such a row is inconclusive, and ``suspected`` says that it must be
+    measured again.
     """
     metric = METRICS[row.key.metric]
     problem = _problem(row)
@@ -194,8 +216,8 @@ def judge(row: Row, base: BaselineRow | None) -> Judgement:
     if problem:
         return verdict(Verdict.INCONCLUSIVE, problem)
     over = _over_budget(row)
-    if over and len(row.samples) < DECIDING_PROCESSES:
-        return verdict(Verdict.INCONCLUSIVE, f"{over}; {DECIDING_PROCESSES} processes are needed to fail")
+    if over and len(row.samples) < (needed := _failing_processes(row)):
+        return verdict(Verdict.INCONCLUSIVE, f"{over}; {needed} processes are needed to fail")
     if base is None:
         return verdict(Verdict.OVER_BUDGET, over) if over else verdict(Verdict.NEW, "no baseline row")
     if base.source != row.source:
@@ -216,5 +238,15 @@ def judge(row: Row, base: BaselineRow | None) -> Judgement:
 
 
 def suspected(row: Row, judgement: Judgement) -> bool:
-    """Whether fresh processes could turn this verdict into one that counts."""
-    return len(row.samples) < DECIDING_PROCESSES and judgement.verdict is Verdict.INCONCLUSIVE and not _problem(row)
+    """Whether more processes could turn this verdict into one that counts.
+
+    From ``DECIDING_PROCESSES`` on, only what would fail the test had ``FAILING_PROCESSES`` said the same is pending;
+    "less than a stored baseline can prove" is final.
+    """
+    n = len(row.samples)
+    if judgement.verdict is not Verdict.INCONCLUSIVE or _problem(row):
+        return False
+    if n < DECIDING_PROCESSES:
+        return True
+    slower = judgement.comparison is not None and _slower(row, judgement.comparison)
+    return n < _failing_processes(row) and (slower or bool(_over_budget(row)))

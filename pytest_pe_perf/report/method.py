@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_pe_perf.judge.compare import DECIDING_PROCESSES
+from pytest_pe_perf.judge.compare import DECIDING_PROCESSES, FAILING_PROCESSES
 from pytest_pe_perf.model import METRICS, Run
 from pytest_pe_perf.units import format_change
 
@@ -42,7 +42,7 @@ def method(run: Run) -> tuple[Paragraph, ...]:
         Paragraph(
             "Before anything fails",
             f"A suspicion is measured again: {DECIDING_PROCESSES} processes must support it, "
-            "because a lone slow process is no evidence.",
+            f"and {FAILING_PROCESSES} where a time would fail the test, because slow processes are no evidence.",
         ),
         Paragraph(
             "Inconclusive",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +25,14 @@ def key(test: str = "test_a", metric: str = "latency", module: str = MODULE) -> 
 def measured(key: Key, *values: float, source: str = "abc", budget: Budget | None = None, problem: str = "") -> Row:
     noisy = key.metric == "latency"
     samples = tuple(
-        Sample(value, 10, 1, (), 0.1 if noisy else None, "" if noisy else TOOL, problem) for value in values
+        Sample(value, 100, 1, (), 0.1 if noisy else None, "" if noisy else TOOL, problem) for value in values
     )
     return Row(key, samples, source, 0.10, 0.05, budget)
+
+
+def beside(row: Row, *references: float) -> Row:
+    """The same row, measured beside these references."""
+    return replace(row, samples=tuple(replace(s, reference=r) for s, r in zip(row.samples, references, strict=True)))
 
 
 def accepted(key: Key, value: float) -> BaselineRow:
@@ -53,7 +59,7 @@ LATENCY, PEAK = key(), key(metric="peak")
     ("row", "base", "expected"),
     [
         (measured(LATENCY, 1.0, 1.0, 1.0), None, [("create", False)]),
-        (measured(LATENCY, 2.0, 2.0, 2.0), accepted(LATENCY, 1.0), [("fix", True)]),
+        (measured(LATENCY, 2.0, 2.0, 2.0, 2.0, 2.0), accepted(LATENCY, 1.0), [("fix", True)]),
         (measured(LATENCY, 0.5, 0.5, 0.5), accepted(LATENCY, 1.0), [("update", False)]),
         (measured(LATENCY, 1.02, 1.02, 1.02), accepted(LATENCY, 1.0), []),
         (measured(LATENCY, 1.02, 1.02, 1.02, source="new"), accepted(LATENCY, 1.0), [("update", False)]),
@@ -78,10 +84,10 @@ def test_verdict_to_change(row: Row, base: BaselineRow | None, expected: list[tu
 @pytest.mark.parametrize(
     ("values", "base", "expected"),
     [
-        ((2.0, 2.0, 2.0), None, [("create", False)]),
-        ((2.0, 2.0, 2.0), 1.0, [("fix", True)]),
-        ((2.0, 2.0, 2.0), 2.0, []),
-        ((2.0, 2.0, 2.0), 4.0, [("update", False)]),
+        ((2.0,) * 5, None, [("create", False)]),
+        ((2.0,) * 5, 1.0, [("fix", True)]),
+        ((2.0,) * 5, 2.0, []),
+        ((2.0,) * 5, 4.0, [("update", False)]),
     ],
 )
 def test_over_budget(values: tuple[float, ...], base: float | None, expected: list[tuple[str, bool]]) -> None:
@@ -97,6 +103,7 @@ def test_over_budget(values: tuple[float, ...], base: float | None, expected: li
         (measured(LATENCY, 1.0, 1.0), None, "measured in 2 processes; 3 are needed"),
         (measured(LATENCY, 9.0, source="new"), accepted(LATENCY, 1.0), "measured in 1 process; 3 are needed"),
         (measured(LATENCY, 1.08, 1.08, 1.08), accepted(LATENCY, 1.0), "+8.0 % is more than"),
+        (measured(LATENCY, 2.0, 2.0, 2.0), accepted(LATENCY, 1.0), "2x in 3 processes; 5 are needed"),
         (measured(LATENCY, 1.0, 1.0, 1.0, problem="a debugger is on"), None, "a debugger is on"),
     ],
 )
@@ -107,6 +114,66 @@ def test_left_alone(row: Row, base: BaselineRow | None, why: str) -> None:
     ((left, reason),) = result.left
     assert left == LATENCY
     assert reason.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("row", "base"),
+    [
+        (measured(LATENCY, 1.0, 1.0, 1.0), None),
+        (measured(LATENCY, 9.0, 9.0, 9.0, 9.0, 9.0), accepted(LATENCY, 1.0)),
+        (measured(LATENCY, 0.5, 0.5, 0.5), accepted(LATENCY, 1.0)),
+        (measured(LATENCY, 1.0, 1.0, 1.0, source="new"), accepted(LATENCY, 1.0)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("slow", "refused"), [((0.143, 0.15, 0.143), True), ((0.15, 0.1, 0.15), False), ((0.12, 0.12, 0.15), False)]
+)
+def test_a_bad_moment_is_not_recorded(
+    row: Row, base: BaselineRow | None, slow: tuple[float, ...], refused: bool
+) -> None:
+    """A time whose reference was slow in all processes, beside the fastest of the run, is left alone, whatever it says."""
+    row = beside(row, *(slow * 2)[: len(row.samples)])
+    other = measured(key("test_other"), 1.0, 1.0, 1.0)
+    result = planned([row, other], [base] if base else [])
+    assert kinds(result)[-1:] == [("create", False)]
+    expected = {LATENCY: "recorded in a bad moment (reference workload +43.0 %): run again"} if refused else {}
+    assert dict(result.left) == expected
+    assert len(result.changes) == 2 - refused
+
+
+def test_a_run_that_was_slow_throughout_is_recorded() -> None:
+    """Where all references are slow alike, the machine is; where a row has none, or a wrong one, none is compared."""
+    rows = [beside(measured(key(f"test_{n}"), 1.0, 1.0, 1.0), 0.2, 0.2, 0.2) for n in range(3)]
+    assert len(planned(rows).changes) == 3
+    for odd in (0.0, math.nan):
+        strange = beside(measured(key("test_strange"), 1.0, 1.0, 1.0), 0.2, odd, 0.2)
+        assert len(planned([*rows, strange]).changes) == 3
+    bad = beside(measured(key("test_bad"), 1.0, 1.0, 1.0, problem="a debugger is on"), 0.01, 0.01, 0.01)
+    assert len(planned([*rows, bad]).changes) == 3
+    none = replace(rows[0], samples=tuple(replace(s, reference=None) for s in rows[0].samples))
+    assert len(planned([none, *rows[1:]]).changes) == 3
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "why"),
+    [
+        ("allocations", (2, 9, 2), "does not repeat: 2, 9, 2"),
+        ("allocations", (0, 1, 0), "does not repeat: 0, 1, 0"),
+        ("allocations", (100, 110, 100), ""),
+        ("allocations", (100, 111, 100), "does not repeat: 100, 111, 100"),
+        ("peak", (100, 164, 100), ""),
+        ("peak", (100, 165, 100), "does not repeat: 100 B, 165 B, 100 B"),
+        ("retained", (0, 8, 0), ""),
+        ("retained", (0, 9, 0), "does not repeat: 0 B, 9 B, 0 B"),
+        ("retained", (100_000, 110_000, 100_000), ""),
+    ],
+)
+def test_a_count_that_does_not_repeat_is_not_recorded(metric: str, values: tuple[float, ...], why: str) -> None:
+    """A count that moves by more than 10 % and its metric's margin between processes would allow any value."""
+    row = measured(key(metric=metric), *values)
+    assert planned([row]).left == (((row.key, why),) if why else ())
+    worse = planned([row], [accepted(row.key, -1)]) if why else planned([row])
+    assert len(worse.changes) == (0 if why else 1)
 
 
 def test_only_what_ran_is_touched(tmp_path: Path) -> None:
@@ -164,12 +231,17 @@ def test_a_pattern_that_names_nothing(pattern: str) -> None:
 
 def test_row_of_a_time() -> None:
     """A time is accepted as the smallest value and reference over its processes, with the scatter of their quotient."""
-    row = measured(LATENCY, 1.1, 1.0, 1.2)
-    references = (0.11, 0.10, 0.12)
-    samples = tuple(replace(s, reference=r) for s, r in zip(row.samples, references, strict=True))
-    found = row_from(replace(row, samples=samples))
+    found = row_from(beside(measured(LATENCY, 1.1, 1.0, 1.2), 0.11, 0.10, 0.12))
     assert (found.value, found.reference, found.source) == (1.0, 0.10, "abc")
-    assert found.spread < 1e-9
+    assert found.spread == pytest.approx(0.015)
+
+
+@pytest.mark.parametrize(("count", "spread"), [(100, 0.02), (10, 0.0474), (9, 0.263), (1, 0.263)])
+def test_the_spread_of_few_readings(count: int, spread: float) -> None:
+    """What is recorded is no less than the number of readings allows to claim, and a slow process counts where they are few."""
+    row = measured(LATENCY, 1.0, math.exp(0.02 * math.sqrt(2)), 1.6)
+    row = replace(row, samples=tuple(replace(sample, count=count) for sample in row.samples))
+    assert row_from(row).spread == pytest.approx(spread, abs=1e-3)
 
 
 @pytest.mark.parametrize(("values", "spread"), [((100, 105, 110), 0.1), ((7, 7, 7), 0.0), ((0, 0, 3), 0.0)])
@@ -209,7 +281,7 @@ def test_worse_needs_a_reason(tmp_path: Path, reason: str) -> None:
     base = [accepted(key(test), 1.0) for test in TESTS]
     (path,) = save(tmp_path, HERE, {MODULE: base})
     before = path.read_bytes()
-    worse = planned([measured(key(test), 2.0, 2.0, 2.0) for test in TESTS], base)
+    worse = planned([measured(key(test), *[2.0] * 5) for test in TESTS], base)
     with pytest.raises(ReasonNeededError) as caught:
         apply(worse.changes, tmp_path, HERE, reason)
     message = str(caught.value)
@@ -225,7 +297,7 @@ def test_the_reason_stands_with_what_got_worse(tmp_path: Path) -> None:
     better, same = key("test_better"), key("test_same")
     base = [accepted(k, 1.0) for k in (LATENCY, better, same)]
     save(tmp_path, HERE, {MODULE: base})
-    rows = [measured(LATENCY, 2, 2, 2), measured(better, 0.5, 0.5, 0.5), measured(same, 1, 1, 1)]
+    rows = [measured(LATENCY, 2, 2, 2, 2, 2), measured(better, 0.5, 0.5, 0.5), measured(same, 1, 1, 1)]
     apply(planned(rows, base).changes, tmp_path, HERE, "  checks more ")
     reasons = {row.key: row.reason for row in load(tmp_path, HERE).values()}
     assert reasons == {LATENCY: "checks more", better: "", same: "as it was"}
@@ -256,7 +328,7 @@ def test_plan_fits_the_screen(width: int) -> None:
     """A plan is shown in the width there is, each row with kind, test, metric, old and new value, and change."""
     long = key("test_" + "long_" * 30 + "[日本\n\x1b[2J\u202e]")
     base = [accepted(LATENCY, 1.0), accepted(PEAK, 0), accepted(key("test_gone"), 0.5)]
-    rows = [measured(LATENCY, 2, 2, 2), measured(PEAK, 5000, 5000, 5000), measured(long, 1e-5, 1e-5, 1e-5)]
+    rows = [measured(LATENCY, 2, 2, 2, 2, 2), measured(PEAK, 5000, 5000, 5000), measured(long, 1e-5, 1e-5, 1e-5)]
     rows += [measured(key(f"test_{n}"), 1.0) for n in range(12)]
     lines = plan_lines(planned(rows, base), width)
     text = "\n".join(lines)

@@ -84,7 +84,7 @@ def test_twice(project: Path, pe_perf: Command) -> None:
 def test_dry_run(project: Path, pe_perf: Command) -> None:
     """A dry run shows the plan and writes nothing, and needs no reason."""
     pe_perf("update")
-    remember(project, latency(A, 2.0, 2.0, 2.0))
+    remember(project, latency(A, *[2.0] * 5))
     out = pe_perf("update", "--dry-run").stdout
     assert "1.00 s -> 2.00 s" in out
     assert "Nothing was written" in out
@@ -107,7 +107,7 @@ def test_a_pattern_that_names_nothing(project: Path, pe_perf: Command) -> None:
 def test_a_reason_is_needed(project: Path, pe_perf: Command) -> None:
     """A row gets worse with a reason only, which is stored with it."""
     pe_perf("update")
-    remember(project, latency(A, 2.0, 2.0, 2.0), latency(B, 1.0, 1.0, 1.0))
+    remember(project, latency(A, *[2.0] * 5), latency(B, 1.0, 1.0, 1.0))
     done = pe_perf("update", status=2)
     assert '--reason "why it may be slower"' in done.stderr
     assert "[pe-perf: reason-needed]" in done.stderr

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from pytest_pe_perf.judge.estimate import (
+    FEW_READINGS,
     LAYOUT_SPREAD,
     MINIMUM_DEVIATION,
+    ONE_READING_SPREAD,
     SLOW,
     Z95,
     Z95_ONE_SIDED,
@@ -24,6 +26,8 @@ from pytest_pe_perf.judge.estimate import (
     spread,
 )
 
+# So many readings behind a minimum that their number limits nothing.
+MANY = 10**12
 TIMES = st.floats(1e-9, 1e4)
 PROCESSES = st.lists(st.tuples(TIMES, TIMES), min_size=1, max_size=8)
 
@@ -71,7 +75,7 @@ def plain_spread(values):
 def test_spread_of_undisturbed_processes_is_the_standard_deviation(shares, unit):
     """Where no process is slow, the spread is the sample standard deviation of the logarithm, in any unit."""
     values = [share * unit for share in shares]
-    assert spread(values) == pytest.approx(np.std(np.log(values), ddof=1), rel=1e-6, abs=1e-12)
+    assert spread(values, MANY) == pytest.approx(np.std(np.log(values), ddof=1), rel=1e-6, abs=1e-6)
 
 
 @given(st.lists(st.floats(0.5, 2), min_size=1, max_size=12))
@@ -80,19 +84,46 @@ def test_spread_is_its_definition(values):
     logs = np.log(values)
     distances = np.abs(np.abs(logs - np.median(logs)) - math.log(SLOW))
     if distances.min() > 1e-9:
-        assert spread(values) == pytest.approx(plain_spread(values), rel=1e-9, abs=1e-12)
+        assert spread(values, MANY) == pytest.approx(plain_spread(values), rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize("slow", [1.4, 1.6, 1 / 1.4, 1 / 1.6, 5.0])
 def test_a_lone_slow_process_does_not_widen_the_spread(slow):
     """In one of twenty processes the value or the reference is slow: it leaves the spread of the others alone."""
-    assert spread([1.0, 1.02, slow]) == pytest.approx(spread([1.0, 1.02]))
+    for readings in (FEW_READINGS, MANY):
+        assert spread([1.0, 1.02, slow], readings) == pytest.approx(spread([1.0, 1.02], readings))
+
+
+@pytest.mark.parametrize("slow", [1.4, 1 / 1.6, 5.0])
+def test_with_few_readings_a_slow_process_is_an_ordinary_one(slow):
+    """Where a process reads a few times only, none is left out of the spread."""
+    values = [1.0, 1.02, slow]
+    plain = statistics.stdev(map(math.log, values))
+    assert spread(values, FEW_READINGS - 1) == pytest.approx(max(plain, ONE_READING_SPREAD / 3))
+    assert spread(values, 1) == pytest.approx(max(plain, ONE_READING_SPREAD))
+
+
+@given(st.lists(st.floats(0.9, 1.05), max_size=6), st.integers(1, 100))
+def test_few_readings_never_claim_to_know_more_than_many(values, readings):
+    """The spread is at least one reading's over the square root of their number, and falls with it."""
+    assert spread(values, readings) >= ONE_READING_SPREAD / math.sqrt(readings)
+    assert spread(values, readings + 1) <= spread(values, readings)
+
+
+def test_no_reading_is_taken_for_one():
+    """A sample that says it has no readings divides nothing by zero."""
+    assert spread([1.0, 1.0], 0) == ONE_READING_SPREAD
+
+
+def test_from_36_readings_on_the_layout_counts():
+    """The layout's spread takes over where the readings' own has become smaller."""
+    assert pytest.approx(LAYOUT_SPREAD) == ONE_READING_SPREAD / math.sqrt(36)
 
 
 @pytest.mark.parametrize("values", [[], [1.0], [3.0, 3.0], [1.0, 1.5, 0.6], [1e-9, 1.0]])
-def test_spread_of_too_little_is_zero(values):
-    """Nothing, one process, equal ones, or none near another tell no spread."""
-    assert spread(values) == 0.0
+def test_spread_of_too_little_is_the_least(values):
+    """Nothing, one process, equal ones, or none near another tell no spread: what the readings allow to claim is left."""
+    assert spread(values, 100) == ONE_READING_SPREAD / 10
 
 
 @pytest.mark.parametrize("n", range(1, len(MINIMUM_DEVIATION) + 1))
@@ -133,16 +164,16 @@ def test_minimum_has_no_reference_unless_every_process_has(processes):
     assert minimum(processes) == (3.0, None)
 
 
-@given(st.tuples(TIMES, TIMES), st.floats(0, 1), st.integers(3, 10), PROCESSES)
-def test_ratio_is_its_definition(base, base_spread, base_n, head):
+@given(st.tuples(TIMES, TIMES), st.floats(0, 1), st.integers(3, 10), PROCESSES, st.integers(1, 1000))
+def test_ratio_is_its_definition(base, base_spread, base_n, head, readings):
     """The ratio is head's minima over the base's, each divided by the reference's."""
-    estimate = ratio_of_minima(base, base_spread, base_n, head)
+    estimate = ratio_of_minima(base, base_spread, base_n, head, readings)
     value, reference = min(v for v, _ in head), min(r for _, r in head)
     assert estimate.ratio == pytest.approx(value / reference / (base[0] / base[1]), rel=1e-12)
     assert estimate.low <= estimate.ratio <= estimate.high
     assert math.log(estimate.high / estimate.low) == pytest.approx(2 * Z95 * estimate.error, rel=1e-9)
     shares = [v / r for v, r in head]
-    deviation = max(LAYOUT_SPREAD, base_spread, spread(shares))
+    deviation = max(LAYOUT_SPREAD, base_spread, spread(shares, readings))
     assert estimate.error == pytest.approx(
         math.hypot(
             deviation * MINIMUM_DEVIATION[len(head) - 1],
@@ -155,8 +186,8 @@ def test_ratio_is_its_definition(base, base_spread, base_n, head):
 def test_without_a_reference_seconds_are_compared(base, head):
     """Where a side has no reference, the ratio is one of seconds."""
     seconds = min(v for v, _ in head) / base[0]
-    assert ratio_of_minima((base[0], None), 0.0, 3, head).ratio == pytest.approx(seconds)
-    assert ratio_of_minima(base, 0.0, 3, [(v, None) for v, _ in head]).ratio == pytest.approx(seconds)
+    assert ratio_of_minima((base[0], None), 0.0, 3, head, MANY).ratio == pytest.approx(seconds)
+    assert ratio_of_minima(base, 0.0, 3, [(v, None) for v, _ in head], MANY).ratio == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("deviation", [0.01, 0.02, 0.025, 0.05])
@@ -167,7 +198,7 @@ def test_interval_holds_the_truth_as_often_as_it_says(deviation):
     inside = 0
     for draw in draws.tolist():
         estimate = ratio_of_minima(
-            (min(draw[:3]), 1.0), spread(draw[:3]), 3, [(value * 1.3, 1.0) for value in draw[3:]]
+            (min(draw[:3]), 1.0), spread(draw[:3], MANY), 3, [(value * 1.3, 1.0) for value in draw[3:]], MANY
         )
         inside += estimate.low <= 1.3 <= estimate.high
     assert inside / len(draws) > 0.93
@@ -175,13 +206,13 @@ def test_interval_holds_the_truth_as_often_as_it_says(deviation):
 
 def test_lower_bound_is_the_one_of_the_minimum():
     """A time's lower bound lies below its smallest value by 1.96 standard errors of a minimum."""
-    assert lower_bound([2.0]) == pytest.approx(2.0 * math.exp(-Z95 * LAYOUT_SPREAD))
-    assert lower_bound([2.0, 2.2, 2.1]) == pytest.approx(
+    assert lower_bound([2.0], MANY) == pytest.approx(2.0 * math.exp(-Z95 * LAYOUT_SPREAD))
+    assert lower_bound([2.0, 2.2, 2.1], MANY) == pytest.approx(
         2.0 * math.exp(-Z95 * statistics.stdev(map(math.log, [2.0, 2.2, 2.1])) * MINIMUM_DEVIATION[2])
     )
 
 
-@given(st.lists(TIMES, min_size=1, max_size=8))
-def test_lower_bound_is_below_everything_seen(values):
-    """The bound is positive and below every value."""
-    assert 0 < lower_bound(values) < min(values)
+@given(st.lists(TIMES, min_size=1, max_size=8), st.integers(1, 100))
+def test_lower_bound_is_below_everything_seen(values, readings):
+    """The bound is positive, below every value, and lower with fewer readings."""
+    assert 0 < lower_bound(values, readings) <= lower_bound(values, readings + 1) < min(values)

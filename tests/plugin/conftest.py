@@ -70,6 +70,7 @@ class Project:
             timeout=timeout,
             stdin=subprocess.DEVNULL,
             env=self.environ(**environ),
+            check=False,
         )
         return Result(done.returncode, done.stdout + done.stderr)
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_pe_perf.measure.fresh import FreshProcessError, measure_again
-
 TEST = """
 def work():
     return sum(range(200))
@@ -242,13 +240,21 @@ if FIRST:
 """
 
 
+ONE_MORE = """
+def test_import(pe_latency):
+    pe_latency(work)
+"""
+
+
 def test_what_a_fresh_process_did_not_measure_is_inconclusive_with_the_reason(suite):
     """Failed, skipped, gone, or unable to bind a port that the first process holds: the row says which, exit status 0."""
     (suite.folder / "first.txt").unlink(missing_ok=True)
     suite.write("conftest.py", NOTE_FIRST)
     suite.write("test_fresh.py", FRESH)
-    done = suite.gate("--pe-perf-time=5 ms", "test_fresh.py")
-    (suite.folder / "test_fresh.py").unlink()
+    suite.write("test_import.py", "from test_fresh import *\nif not FIRST:\n    raise OSError('taken')\n" + ONE_MORE)
+    done = suite.gate("--pe-perf-time=5 ms", "test_fresh.py", "test_import.py::test_import")
+    for name in ("test_fresh.py", "test_import.py"):
+        (suite.folder / name).unlink()
     assert done.status == 0, done.out
     verdicts, reasons = suite.verdicts(), suite.reasons()
     for test, reason in {
@@ -257,12 +263,15 @@ def test_what_a_fresh_process_did_not_measure_is_inconclusive_with_the_reason(su
         "test_unused": "pe_latency was requested and never called",
         "test_port": "its setup failed: OSError: [Errno 98] Address already in use",
         "test_marked": "marked",
+        "test_import": "collecting its module failed: OSError: taken",
         "test_vanishes": "it was not found",
     }.items():
         assert verdicts[test, "", "latency"] == "inconclusive"
         assert reasons[f"{test} latency"].startswith("a fresh process did not measure it: ")
         assert reason in reasons[f"{test} latency"]
     assert verdicts["test_fine", "", "latency"] == "new"
+    # What failed in there only has not failed for the session.
+    assert not (suite.folder / ".pytest_cache/v/cache/lastfailed").exists()
     assert "Traceback" not in done.out
 
 
@@ -287,18 +296,6 @@ def test_a_fresh_process_that_dies_or_hangs_is_inconclusive_with_the_reason(suit
     assert reason in suite.reasons()["test_new latency"]
     assert "Traceback (most" not in done.out
     assert ("test_new", "latency") not in suite.rows()
-
-
-def test_a_fresh_process_is_ended_with_all_that_it_started(tmp_path):
-    """After the time-out neither the process nor its own child runs."""
-    script = "import os, subprocess, sys, time\n"
-    script += "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-    script += "open('pids.txt', 'w').write(f'{os.getpid()} {child.pid}')\ntime.sleep(600)\n"
-    with pytest.raises(FreshProcessError, match="did not finish within 3 s"):
-        measure_again([sys.executable, "-c", script], ["test_it.py::test_work"], folder=tmp_path, timeout=3)
-    pids = [int(pid) for pid in (tmp_path / "pids.txt").read_text().split()]
-    assert len(pids) == 2
-    assert not any(map(runs, pids))
 
 
 TRACED = """

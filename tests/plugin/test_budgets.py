@@ -77,14 +77,14 @@ def run(shared):
     ],
 )
 def test_over_its_budget_a_test_fails_without_a_baseline(run, test, metric, limit):
-    """The row is over budget, measured by three processes, and the message names the limit as it was written."""
+    """The row is over budget, measured by several processes, and the message names the limit as it was written."""
     project, done, outcomes, verdicts = run
     assert done.status == 1
     assert verdicts[test, "", metric] == "over budget"
     assert limit in outcomes[test]
     assert "Traceback" not in outcomes[test]
     row = next(r for r in project.run_file()["run"]["rows"] if r["key"]["test"].endswith(f"::{test}") and r["budget"])
-    assert len(row["samples"]) == 3
+    assert len(row["samples"]) >= 3
 
 
 def test_within_its_budget_a_test_passes_and_is_measured_as_its_marker_says(run):

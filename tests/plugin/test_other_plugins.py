@@ -14,12 +14,14 @@ def work():
 """
 SLOWER = WORK.replace("range(200)", "range(20_000)")
 TESTS = """
+import logging
 import os
 
 import pytest
 from work import work
 
 def test_plain(pe_latency):
+    logging.getLogger().warning("process %d", os.getpid())
     pe_latency["sum"](work)
 
 @pytest.mark.xfail(strict=True, reason="known to be slow")
@@ -33,9 +35,12 @@ def test_lenient(pe_latency):
 
 def test_files(tmp_path_factory, pe_latency, where):
     pe_latency(work)
-    assert where.read_text() == "kept"
+    assert where.read_text() == str(os.getpid())
     # What a test starts may be a gate of its own, and must not take itself for a fresh process of this one.
     assert not [name for name in os.environ if name.startswith("PE_PERF")]
+
+def test_files_are_still_there(where):
+    assert where.read_text() == str(os.getpid())
 
 def test_broken():
     assert False
@@ -56,12 +61,15 @@ def pytest_configure(config):
 @pytest.fixture(scope="module")
 def where(tmp_path_factory):
     path = tmp_path_factory.mktemp("x") / "file"
-    path.write_text("kept")
+    path.write_text(str(os.getpid()))
     return path
 
 def pytest_sessionstart(session):
     with open(f"start-{os.getpid()}.json", "w") as file:
         room = session.config.getoption("--room")
+        if not os.path.exists("first.txt"):
+            with open("first.txt", "w") as first:
+                first.write(str(os.getpid()))
         json.dump([sys.flags.optimize, room, os.path.abspath(sys.path[0]) == os.getcwd(), sys.path[0]], file)
 """
 OPTIONS = ("--room=12", "--pe-perf-time=5 ms", "--import-mode=importlib")
@@ -78,7 +86,7 @@ def runs(shared):
     assert len(shared.rows()) == 4, first.out
     shared.write("work.py", SLOWER)
     shared.write("test_it.py", TESTS)
-    for path in shared.folder.glob("start-*.json"):
+    for path in [*shared.folder.glob("start-*.json"), shared.folder / "first.txt"]:
         path.unlink()
     done = shared.command(
         *(sys.executable, "-O", "-m", "pytest", "-p", "pytest_pe_perf.plugin", "--pe-perf", *OPTIONS),
@@ -117,8 +125,12 @@ def test_fresh_processes_leave_the_files_of_the_first_alone(runs):
     """--basetemp, --junitxml, --log-file and what --lf remembers are the first process's although others ran since."""
     project, done, _ = runs
     assert project.verdicts()["test_files", "", "latency"] == "regressed", done.out
-    assert "where.read_text" not in project.outcomes()["test_files"]
-    assert set(project.outcomes()) == {"test_plain", "test_strict", "test_lenient", "test_files", "test_broken"}
+    outcomes = project.outcomes()
+    assert "read_text" not in outcomes["test_files"]
+    assert outcomes["test_files_are_still_there"] == "passed"
+    assert len(outcomes) == TESTS.count("def test_")
+    log = (project.folder / "log.txt").read_text()
+    assert [line.split()[-1] for line in log.splitlines()] == [(project.folder / "first.txt").read_text()]
     again = project.gate(*OPTIONS, "--lf", "--co", "-q")
     assert [line for line in again.out.splitlines() if "::" in line] == [
         f"test_it.py::{test}" for test in ("test_plain", "test_files", "test_broken")
