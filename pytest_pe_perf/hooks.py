@@ -260,7 +260,10 @@ class Hooks:
             return []
         session = self.session
         rows = len(session.baseline)
-        return [terminal.header(session.environment, baseline_rows=rows, seconds=session.settings.time), *self.notes]
+        header = terminal.header(session.environment, baseline_rows=rows, seconds=session.settings.time)
+        others = session.other_environments()
+        elsewhere = [f"pe-perf: there are baselines of other environments: {', '.join(others)}"] if others else []
+        return [header, *elsewhere, *self.notes]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """Show the verdicts, what was written, and what could not be."""

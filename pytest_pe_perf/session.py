@@ -5,7 +5,8 @@ Knows nothing of pytest: the doors tell it which test runs, and what to say to t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from pytest_pe_perf.model import (
     GateReport,
     Judgement,
     Key,
+    Point,
     Row,
     Run,
     Sample,
@@ -150,6 +152,12 @@ class Session:
         from pytest_pe_perf.baseline.store import load
 
         self.baseline = dict(load(self.baselines, self.environment))
+
+    def other_environments(self) -> tuple[str, ...]:
+        """Return the environments that have a baseline here, where this one has none."""
+        from pytest_pe_perf.baseline.store import environments
+
+        return () if self.baseline else environments(self.baselines)
 
     def begin(self, test: str) -> None:
         """Forget what an earlier attempt at ``test`` measured: the last one counts."""
@@ -317,13 +325,18 @@ class Session:
         return accepted, plan_lines(replace(everything, changes=allowed, left=everything.left + refused))
 
     def publish(self, outcome: Outcome) -> list[PePerfError]:
-        """Write the run file, the history and the report; return what could not be written."""
+        """Write the run file, the history and the report; return what could not be written.
+
+        One that fails does not keep the others from being written.
+        """
         failures: list[PePerfError] = []
-        for write in (self._write_run, self._write_history_and_report):
-            try:
-                write(outcome)
-            except PePerfError as error:
-                failures.append(error)
+        trends: Mapping[Key, Sequence[Point]] = {}
+        with _collected(failures):
+            self._write_run(outcome)
+        with _collected(failures):
+            trends = self._remember(outcome)
+        with _collected(failures):
+            self._write_report(outcome, trends)
         return failures
 
     def _write_run(self, outcome: Outcome) -> None:
@@ -331,13 +344,24 @@ class Session:
 
         write_run(self.rootdir / self.settings.json, outcome.run, outcome.report)
 
-    def _write_history_and_report(self, outcome: Outcome) -> None:
-        from pytest_pe_perf.files import write_atomically
+    def _remember(self, outcome: Outcome) -> Mapping[Key, Sequence[Point]]:
+        """Append the run to the history and return the trends of its rows."""
         from pytest_pe_perf.history.store import open_history
-        from pytest_pe_perf.report.html import render
 
         with open_history(self.rootdir / self.settings.history) as history:
             history.append(outcome.run, outcome.report)
-            trends = history.trends(self.environment.slug, [row.key for row in outcome.run.rows])
-        page = render(outcome.run, outcome.report, trends)
-        write_atomically(self.rootdir / self.settings.report, page.encode())
+            return history.trends(self.environment.slug, [row.key for row in outcome.run.rows])
+
+    def _write_report(self, outcome: Outcome, trends: Mapping[Key, Sequence[Point]]) -> None:
+        from pytest_pe_perf.files import write_atomically
+        from pytest_pe_perf.report.html import render
+
+        write_atomically(self.rootdir / self.settings.report, render(outcome.run, outcome.report, trends).encode())
+
+
+@contextlib.contextmanager
+def _collected(failures: list[PePerfError]) -> Iterator[None]:
+    try:
+        yield
+    except PePerfError as error:
+        failures.append(error)

@@ -79,3 +79,14 @@ def test_full_disk(tmp_path: Path) -> None:
     assert "cannot-write" in done.stdout
     assert (tmp_path / "small").read_bytes() == b"old"
     assert names(tmp_path) == ["small"]
+
+
+def test_a_folder_in_the_way_is_met_before_anything_is_replaced(tmp_path: Path) -> None:
+    """Where one of several targets is a folder, the others stay as they were."""
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    first.write_bytes(b"old")
+    second.mkdir()
+    with pytest.raises(WriteError, match="untouched"):
+        write_all_atomically({first: b"new", second: b"new"})
+    assert first.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
