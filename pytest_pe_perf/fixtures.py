@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-__tracebackhide__ = True  # see measure.call
+
+def hidden(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Whether pytest leaves our frames out of a traceback: not where we fail a test with a message alone.
+
+    Such a failure shows no frame anyway, but a traceback without any is commented on by pytest.
+    """
+    return not isinstance(excinfo.value, pytest.fail.Exception)
+
+
+__tracebackhide__ = hidden  # see measure.call
 
 # What makes the bench of an item; absent without --pe-perf.
 MAKE_BENCH: pytest.StashKey[Callable[[pytest.Item], Bench]] = pytest.StashKey()

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_pe_perf import config as settings_of
 from pytest_pe_perf.errors import ConfigError, PePerfError
-from pytest_pe_perf.fixtures import BENCH, Measure, asked_for, bench_of, in_loop, readable_errors
+from pytest_pe_perf.fixtures import BENCH, Measure, asked_for, bench_of, hidden, in_loop, readable_errors
 from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.measure import fresh
 from pytest_pe_perf.measure.call import Call
@@ -20,7 +20,7 @@ from pytest_pe_perf.report import terminal
 from pytest_pe_perf.session import Bench, Outcome, Session, Subject
 from pytest_pe_perf.source import source_hash
 
-__tracebackhide__ = True  # see measure.call
+__tracebackhide__ = hidden  # see measure.call
 
 NOT_CALLED = (
     "{fixture} was requested and never called: call it with the function to measure (and await that in an async test), "

@@ -97,6 +97,7 @@ def test_the_message_names_old_new_interval_and_the_accepting_command(project):
     done = project.gate()
     for word in ("regressed", "->", "95 %", "threshold", "processes"):
         assert word in done.out.replace("→", "->"), word
+    assert "traceback" not in done.out.lower()
     command = message_of(done)
     words = shlex.split(command[command.index("pe-perf update") :])
     accepting = project.pe_perf(*words[1:])
