@@ -130,7 +130,7 @@ class Session:
     reason: str = ""
     request: fresh.Request | None = None
     environment: Environment = field(default_factory=identify)
-    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="microseconds"))
     baseline: dict[Key, BaselineRow] = field(default_factory=dict)
     rows: dict[Key, Row] = field(default_factory=dict)
     skipped: dict[str, Skipped] = field(default_factory=dict)

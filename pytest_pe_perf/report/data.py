@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from pytest_pe_perf.model import METRICS, GateReport, Judgement, Key, Point, Row, Run, Verdict
 from pytest_pe_perf.units import format_quantity
@@ -229,9 +230,14 @@ def _chips(report: GateReport) -> tuple[Chip, ...]:
 def _trend(judgement: Judgement, trends: Mapping[Key, Sequence[Point]], run: Run) -> list[Point]:
     """Return the history of the row with this run at its end, whether or not the history holds it already."""
     points = list(trends.get(judgement.key, ()))
-    if judgement.value is None or (points and points[-1].started == run.started):
+    if judgement.value is None or (points and _same_moment(points[-1].started, run.started)):
         return points
     return [*points, Point(run.started, run.context.get("commit", ""), judgement.value, None, judgement.verdict)]
+
+
+def _same_moment(one: str, other: str) -> bool:
+    # The history writes times in its own way, so that they sort as text.
+    return datetime.fromisoformat(one) == datetime.fromisoformat(other)
 
 
 def _row(judgement: Judgement, row: Row | None, points: list[Point], marks: int) -> RowView:

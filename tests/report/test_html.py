@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_pe_perf.history.store import open_history
 from pytest_pe_perf.model import Key, Skipped, Verdict
 from pytest_pe_perf.report.data import anchor, prepare
 from pytest_pe_perf.report.html import render
@@ -165,6 +166,18 @@ def test_this_run_ends_the_trend_once(judgement, report_of, run_of, points) -> N
     without = prepare(run, report, {key: points(3)}).rows[0].chart
     stored = [*points(3), replace(points(1)[0], started=run.started)]
     assert len(without.marks) == len(prepare(run, report, {key: stored}).rows[0].chart.marks) == 4
+
+
+def test_the_history_itself_ends_the_trend_once(judgement, report_of, run_of, tmp_path) -> None:
+    """A run that was appended to a real history is one point of the trends read back from it, not two."""
+    report = report_of(judgement("tests/test_a.py::test_a", Verdict.UNCHANGED))
+    run = run_of(report)
+    with open_history(tmp_path / "history.sqlite") as history:
+        history.append(run, report)
+        trends = history.trends(run.environment.slug, [row.key for row in run.rows])
+    assert all(len(points) == 1 for points in trends.values())
+    page = prepare(run, report, trends)
+    assert [len(row.chart.marks) for row in page.rows if row.chart] == [1]
 
 
 def test_bar_of_an_interval_far_off_still_shows(judgement, report_of, run_of) -> None:
