@@ -306,7 +306,8 @@ class Session:
             WriteError: the baseline cannot be written; what stood there before is whole.
 
         """
-        from pytest_pe_perf.baseline.update import apply, plan, plan_lines
+        from pytest_pe_perf.baseline.show import lines
+        from pytest_pe_perf.baseline.update import apply, plan
 
         everything = plan(outcome.run, outcome.report, self.baseline)
         allowed = tuple(change for change in everything.changes if self.reason or not change.worse)
@@ -322,7 +323,7 @@ class Session:
             for j in outcome.report.judgements
         )
         accepted = replace(outcome, report=replace(outcome.report, judgements=judgements))
-        return accepted, plan_lines(replace(everything, changes=allowed, left=everything.left + refused))
+        return accepted, lines(replace(everything, changes=allowed, left=everything.left + refused))
 
     def publish(self, outcome: Outcome) -> list[PePerfError]:
         """Write the run file, the history and the report; return what could not be written.

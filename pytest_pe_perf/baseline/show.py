@@ -23,7 +23,7 @@ _COLOURS = {"create": "cyan", "fix": "red", "update": "green", "trim": "dim"}
 _LEFT_SHOWN = 10
 
 
-def lines(plan: Plan, width: int) -> list[str]:
+def lines(plan: Plan, width: int = 80) -> list[str]:
     """Return the plan as plain lines of at most ``width`` columns."""
     text = io.StringIO()
     Console(file=text, width=width, color_system=None, legacy_windows=False).print(renderable(plan))

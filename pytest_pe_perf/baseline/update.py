@@ -158,13 +158,6 @@ def apply(changes: Iterable[Change], folder: Path, environment: Environment, rea
     return store.save(folder, environment, touched)
 
 
-def plan_lines(plan: Plan, width: int = 80) -> list[str]:
-    """Return the plan as plain lines of at most ``width`` columns, for those who have no rich console."""
-    from .show import lines  # rich is for those who look
-
-    return lines(plan, width)
-
-
 def _outcome(judgement: Judgement, row: Row | None, base: BaselineRow | None) -> Change | str | None:
     """Return the change that the verdict asks for, why the row is left alone, or nothing where all is well."""
     if row is None:
