@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_pe_perf.baseline.store import load, path_of, save
 from pytest_pe_perf.baseline import show
+from pytest_pe_perf.baseline.store import load, path_of, save
 from pytest_pe_perf.baseline.update import Plan, apply, plan, row_from
 from pytest_pe_perf.errors import ReasonNeededError, UsageError, WriteError
 from pytest_pe_perf.judge.gate import gate
