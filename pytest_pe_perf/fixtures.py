@@ -1,4 +1,7 @@
-"""The fixtures ``pe_latency`` and ``pe_memory``. Without ``--pe-perf`` they run the function once, measuring nothing."""
+"""The fixtures ``pe_latency`` and ``pe_memory``. Without ``--pe-perf`` they run the function once, measuring nothing.
+
+PYTEST_DONT_REWRITE: there is no assertion here, and rewriting costs every start of pytest a millisecond.
+"""
 
 from __future__ import annotations
 

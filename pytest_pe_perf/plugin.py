@@ -1,4 +1,7 @@
-"""The pytest plugin's door: options, markers, fixtures. Without ``--pe-perf`` nothing else of us is imported."""
+"""The pytest plugin's door: options, markers, fixtures. Without ``--pe-perf`` nothing else of us is imported.
+
+PYTEST_DONT_REWRITE: there is no assertion here, and rewriting costs every start of pytest a millisecond.
+"""
 
 from __future__ import annotations
 

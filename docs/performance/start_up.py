@@ -12,19 +12,26 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
+WITHOUT = ("-p", "no:pe_perf")
 BUDGET_MS = 5.0
+
+
+def others() -> list[str]:
+    """Return the arguments that switch off every other installed plugin: only ours is to differ."""
+    names = {entry.name for entry in entry_points(group="pytest11")} - {"pe_perf"}
+    return [word for name in sorted(names) for word in ("-p", f"no:{name}")]
 
 
 def start(folder: Path, *args: str) -> float:
     """Return the milliseconds of one pytest process that runs one empty test."""
-    environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
     begin = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
         cwd=folder,
-        env=environ,
+        env={**os.environ, "PYTEST_ADDOPTS": ""},
         check=True,
         capture_output=True,
     )
@@ -39,18 +46,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "test_nothing.py").write_text("def test_nothing(): pass\n")
-        plugin = ("-p", "pytest_pe_perf.plugin")
-        for args in ((), plugin):
-            start(folder, *args)
-        without, having = [], []
-        for number in range(pairs):
-            for kind in (0, 1) if number % 2 else (1, 0):
-                (having if kind else without).append(start(folder, *(plugin if kind else ())))
-    difference = statistics.median(h - w for h, w in zip(having, without, strict=True))
-    print(f"without {statistics.median(without):.1f} ms, with {statistics.median(having):.1f} ms (medians of {pairs})")
-    print(
-        f"difference, median of pairs: {difference:+.2f} ms; difference of minima: {min(having) - min(without):+.2f} ms"
-    )
+        having, without = others(), [*others(), *WITHOUT]
+        times: dict[bool, list[float]] = {True: [], False: []}
+        for number in range(-1, pairs):  # the first pair warms up
+            for ours in (True, False) if number % 2 else (False, True):
+                times[ours].append(start(folder, *(having if ours else without)))
+    measured, bare = times[True][1:], times[False][1:]
+    difference = statistics.median(h - w for h, w in zip(measured, bare, strict=True))
+    print(f"without {statistics.median(bare):.1f} ms, with {statistics.median(measured):.1f} ms (medians of {pairs})")
+    print(f"difference, median of pairs: {difference:+.2f} ms; of minima: {min(measured) - min(bare):+.2f} ms")
     print(f"budget {BUDGET_MS} ms: {'kept' if difference <= BUDGET_MS else 'EXCEEDED'}; load {os.getloadavg()[0]:.1f}")
     return 0 if difference <= BUDGET_MS else 1
 
