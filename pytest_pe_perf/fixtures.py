@@ -1,7 +1,4 @@
-"""The fixtures ``pe_latency`` and ``pe_memory``. Without ``--pe-perf`` they run the function once, measuring nothing.
-
-PYTEST_DONT_REWRITE: there is no assertion here, and rewriting costs every start of pytest a millisecond.
-"""
+"""What the fixtures ``pe_latency`` and ``pe_memory`` are. Without ``--pe-perf`` they run the function once, measuring nothing."""
 
 from __future__ import annotations
 
@@ -151,18 +148,14 @@ def asked_for(item: pytest.Item) -> tuple[bool, bool]:
     return time, memory
 
 
-@pytest.fixture
-def pe_latency(request: pytest.FixtureRequest) -> Measure:
-    """Measure the time of a call: ``pe_latency(function, *args, **kwargs)`` returns what the function returned."""
-    node = request.node
+def latency_of(node: pytest.Item) -> Measure:
+    """Return the fixture ``pe_latency`` of a test."""
     # A marker pe_memory beside this fixture asks for the memory of the same call.
-    memory = asked_for(node)[1] and "pe_memory" not in node.fixturenames
+    memory = asked_for(node)[1] and "pe_memory" not in getattr(node, "fixturenames", ())
     return Measure("pe_latency", bench_of(node), time=True, memory=memory)
 
 
-@pytest.fixture
-def pe_memory(request: pytest.FixtureRequest) -> Measure:
-    """Measure the memory of a call: ``pe_memory(function, *args, **kwargs)`` returns what the function returned."""
-    node = request.node
-    time = asked_for(node)[0] and "pe_latency" not in node.fixturenames
+def memory_of(node: pytest.Item) -> Measure:
+    """Return the fixture ``pe_memory`` of a test."""
+    time = asked_for(node)[0] and "pe_latency" not in getattr(node, "fixturenames", ())
     return Measure("pe_memory", bench_of(node), time=time, memory=True)
