@@ -248,3 +248,15 @@ class Change:
     old: BaselineRow | None
     new: BaselineRow | None
     worse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an update would do. ``left`` names the rows that it must leave alone, and why.
+
+    ``unchanged`` is the number of rows that are as the baseline says: nothing is done about them.
+    """
+
+    changes: tuple[Change, ...] = ()
+    left: tuple[tuple[Key, str], ...] = ()
+    unchanged: int = 0

@@ -306,8 +306,8 @@ class Session:
             WriteError: the baseline cannot be written; what stood there before is whole.
 
         """
-        from pytest_pe_perf.baseline.show import lines
         from pytest_pe_perf.baseline.update import apply, plan
+        from pytest_pe_perf.report.plan import lines
 
         everything = plan(outcome.run, outcome.report, self.baseline)
         allowed = tuple(change for change in everything.changes if self.reason or not change.worse)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from pytest_pe_perf.model import (
     GateReport,
     Judgement,
     Key,
+    Plan,
     Row,
     Run,
     Verdict,
@@ -39,18 +40,6 @@ from . import store
 # baseline it would allow any value within that range.
 REPEATS_WITHIN = 0.10
 _NAMED_IN_A_MESSAGE = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What an update would do. ``left`` names the rows that it must leave alone, and why.
-
-    ``unchanged`` is the number of rows that are as the baseline says: nothing is done about them.
-    """
-
-    changes: tuple[Change, ...] = ()
-    left: tuple[tuple[Key, str], ...] = ()
-    unchanged: int = 0
 
 
 def plan(run: Run, report: GateReport, baseline: Mapping[Key, BaselineRow], only: Sequence[str] = ()) -> Plan:

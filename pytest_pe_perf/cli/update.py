@@ -14,7 +14,7 @@ import click
 from .project import RUN_FILE, find_root, read_run
 
 if TYPE_CHECKING:
-    from pytest_pe_perf.baseline.update import Plan
+    from pytest_pe_perf.model import Plan
 
 COULD_NOT_TELL = 3
 
@@ -63,7 +63,7 @@ def update(patterns: Sequence[str], dry_run: bool, reason: str, as_json: bool, r
 def _show(planned: Plan) -> None:
     from rich.console import Console
 
-    from pytest_pe_perf.baseline.show import renderable
+    from pytest_pe_perf.report.plan import renderable
 
     Console(highlight=False).print(renderable(planned))
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_pe_perf.baseline import show
 from pytest_pe_perf.baseline.store import load, path_of, save
-from pytest_pe_perf.baseline.update import Plan, apply, plan, row_from
+from pytest_pe_perf.baseline.update import apply, plan, row_from
 from pytest_pe_perf.errors import ReasonNeededError, UsageError, WriteError
 from pytest_pe_perf.judge.gate import gate
-from pytest_pe_perf.model import RUN_FORMAT, BaselineRow, Budget, Environment, Key, Row, Run, Sample, Skipped
+from pytest_pe_perf.model import RUN_FORMAT, BaselineRow, Budget, Environment, Key, Plan, Row, Run, Sample, Skipped
+from pytest_pe_perf.report.plan import lines as lines_of
 
 HERE = Environment("cpython", "3.11", "linux", "x86_64-amd-25-1", 2)
 MODULE = "tests/perf/test_x.py"
@@ -331,7 +331,7 @@ def test_plan_fits_the_screen(width: int) -> None:
     base = [accepted(LATENCY, 1.0), accepted(PEAK, 0), accepted(key("test_gone"), 0.5)]
     rows = [measured(LATENCY, 2, 2, 2, 2, 2), measured(PEAK, 5000, 5000, 5000), measured(long, 1e-5, 1e-5, 1e-5)]
     rows += [measured(key(f"test_{n}"), 1.0) for n in range(12)]
-    lines = show.lines(planned(rows, base), width)
+    lines = lines_of(planned(rows, base), width)
     text = "\n".join(lines)
     assert max(len(line.encode("gb18030")) for line in lines) <= width * 1.1
     assert all(line.isprintable() for line in lines)
@@ -342,4 +342,4 @@ def test_plan_fits_the_screen(width: int) -> None:
 
 def test_an_empty_plan() -> None:
     """A plan of nothing is one line."""
-    assert show.lines(Plan()) == ["no rows"]
+    assert lines_of(Plan()) == ["no rows"]

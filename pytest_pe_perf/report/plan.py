@@ -1,4 +1,4 @@
-"""A plan on a screen: what changes, module by module, and what is left alone."""
+"""The plan of an update on a screen: what changes, module by module, and what is left alone."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rich.text import Text
 
 from pytest_pe_perf.judge.estimate import normalised
 from pytest_pe_perf.judge.gate import module_of
-from pytest_pe_perf.model import METRICS, BaselineRow, Change, Key
+from pytest_pe_perf.model import METRICS, BaselineRow, Change, Key, Plan
 from pytest_pe_perf.units import format_change, format_quantity
 
-from .update import Plan
+from .screen import printable
 
 _COLOURS = {"create": "cyan", "fix": "red", "update": "green", "trim": "dim"}
 _LEFT_SHOWN = 10
@@ -94,8 +94,3 @@ def _left(plan: Plan) -> Iterator[RenderableType]:
 def _label(key: Key) -> Text:
     label = key.label.removeprefix(f"{module_of(key.test)}::")
     return Text(printable(label), overflow="fold")
-
-
-def printable(text: str) -> str:
-    r"""Return ``text`` with what is not seen or moves the cursor spelled out: ``"\x1b"`` becomes ``"\\x1b"``."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
