@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -39,6 +40,10 @@ class Result:
         """Return the verdicts of the run file by (test, name, metric)."""
         content = json.loads((folder / ".pe-perf/run.json").read_text())
         return {(j["key"]["test"], j["key"]["name"], j["key"]["metric"]): j["verdict"] for j in content["judgements"]}
+
+
+def _listen_to_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Project:
@@ -84,6 +89,8 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
             env=self.environ(),
+            # A shell that starts this suite in the background lets all its children ignore Ctrl-C.
+            preexec_fn=_listen_to_ctrl_c if os.name == "posix" else None,  # noqa: PLW1509
         )
 
     def pytest(self, *args: str) -> Result:
