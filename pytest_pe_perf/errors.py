@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-DOCS = "https://github.com/pytest-pe-perf/pytest-pe-perf/blob/main/docs/reference/messages.md"
-
 
 class PePerfError(Exception):
     """Base of all errors that this package raises for its users.

@@ -90,20 +90,14 @@ class Measure:
         if self._bench is None:
             return
         with readable_errors():
-            if self._time:
-                self._bench.time(call, self._name)
-            if self._memory:
-                self._bench.weigh(call, self._name)
+            self._bench.measure(call, self._name, time=self._time, memory=self._memory)
 
     async def _run_async(self, call: Call) -> Any:
         # Here and not where the coroutine is made: one that nobody awaits has measured nothing.
         self._unnamed._called = True  # noqa: SLF001
         if self._bench is not None:
             with readable_errors():
-                if self._time:
-                    await self._bench.time_async(call, self._name)
-                if self._memory:
-                    await self._bench.weigh_async(call, self._name)
+                await self._bench.measure_async(call, self._name, time=self._time, memory=self._memory)
         return await call()
 
 

@@ -140,13 +140,13 @@ class Hooks:
         call = Call(item.obj, (), arguments)
         with readable_errors():
             if not call.is_async:
-                _measure(bench, call, time=time, memory=memory)
+                bench.measure(call, time=time, memory=memory)
             elif "anyio_backend" in item.funcargs:
                 # anyio's own runner makes the call, in the loop in which its fixtures live.
                 again = Call(item.ihook.pytest_pyfunc_call, (), {"pyfuncitem": item})
-                _measure(bench, again, time=time, memory=memory)
+                bench.measure(again, time=time, memory=memory)
             else:
-                in_loop(_measure_async(bench, call, time=time, memory=memory))
+                in_loop(bench.measure_async(call, time=time, memory=memory))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -280,20 +280,6 @@ class Hooks:
                 write(text)
         for failure in self.failures:
             write(failure, red=True, bold=True)
-
-
-def _measure(bench: Bench, call: Call, *, time: bool, memory: bool) -> None:
-    if time:
-        bench.time(call)
-    if memory:
-        bench.weigh(call)
-
-
-async def _measure_async(bench: Bench, call: Call, *, time: bool, memory: bool) -> None:
-    if time:
-        await bench.time_async(call)
-    if memory:
-        await bench.weigh_async(call)
 
 
 def _forgotten(item: pytest.Item) -> str:

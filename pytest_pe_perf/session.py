@@ -68,6 +68,20 @@ class Bench:
     memory: MemoryProbe
     used: bool = False
 
+    def measure(self, call: Call, name: str = "", *, time: bool, memory: bool) -> None:
+        """Measure what is asked for of a plain callable."""
+        if time:
+            self.time(call, name)
+        if memory:
+            self.weigh(call, name)
+
+    async def measure_async(self, call: Call, name: str = "", *, time: bool, memory: bool) -> None:
+        """Measure what is asked for of a coroutine function."""
+        if time:
+            await self.time_async(call, name)
+        if memory:
+            await self.weigh_async(call, name)
+
     def time(
         self, call: Call, name: str = "", clock: Callable[[], int] | None = None, least: int = MIN_READINGS
     ) -> Readings:
