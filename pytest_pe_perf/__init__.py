@@ -1,4 +1,7 @@
-"""Performance tests you can trust as much as unit tests."""
+"""Performance tests you can trust as much as unit tests.
+
+PYTEST_DONT_REWRITE: one side of a pair imports us before pytest, which would comment on that.
+"""
 
 from __future__ import annotations
 

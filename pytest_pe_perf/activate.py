@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pytest_pe_perf import hooks
-from pytest_pe_perf.config import load_settings
+from pytest_pe_perf.config import Settings, load_settings
 from pytest_pe_perf.errors import PePerfError
 from pytest_pe_perf.fixtures import MAKE_BENCH
 from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.measure import fresh
+from pytest_pe_perf.measure.command import Command
+from pytest_pe_perf.measuring import Measuring
 from pytest_pe_perf.session import Session
+from pytest_pe_perf.stored import StoredSession
 
 # Option -> setting that it overrides.
 SETTINGS = {
@@ -50,6 +53,8 @@ FRESH_OPTIONS: dict[str, object] = {
     "benchmark_histogram": None,
     "benchmark_cprofile": None,
 }
+# Says that this process is one side of a pair, and which descriptor its pipe is: see measure.paired.wire.
+PAIR = "PE_PERF_PAIR"
 FRESH_BLOCKED = ("lfplugin", "nfplugin", "stepwiseplugin", "memray_manager")
 
 
@@ -57,37 +62,89 @@ def activate(config: pytest.Config) -> None:
     """Register the hooks that measure, with the settings and the baseline of the project.
 
     Raises:
-        pytest.UsageError: a setting, an option or the baseline cannot be used.
+        pytest.UsageError: a setting, an option, the baseline or the base cannot be used.
 
     """
+    hooks = _hooks(config)
+    config.stash[MAKE_BENCH] = hooks.make_bench
+    config.pluginmanager.register(hooks, "pe_perf_hooks")
+    _take_benchmark_over(config)
+
+
+def _hooks(config: pytest.Config) -> Measuring:
+    """Return the hooks of what this process is: one that judges, or one that measures for another."""
     options = {setting: config.getoption(option) for option, setting in SETTINGS.items()}
+    paired = config.getoption("pe_perf_against") is not None
     with _usage_errors():
-        settings = load_settings(config.rootpath, options)
+        settings = load_settings(config.rootpath, options, paired=paired)
     request = fresh.requested(os.environ)
-    if request is not None:
-        _obey(config, request)
+    is_side = PAIR in os.environ
+    if request is None and not is_side:
+        return _gate(config, settings)
+    from pytest_pe_perf import sides
+
+    _obey(config)
+    if request is None:
+        from pytest_pe_perf.measure.paired.wire import talk_from
+
+        return sides.Side(settings, talk_from(os.environ))
+    # Whole modules, of which the hooks keep the tests: of node ids a single one that is gone would end the process.
+    config.args = list(dict.fromkeys(str(config.rootpath / module_of(test)) for test in request.tests))
+    return sides.Fresh(settings, request)
+
+
+def _gate(config: pytest.Config, settings: Settings) -> hooks.Gate:
     notes = [note for note in (_set_xdist_aside(config),) if note]
+    with _usage_errors():
+        session = _paired(config, settings) if config.getoption("pe_perf_against") else _stored(config, settings)
+    return hooks.Gate(session, notes)
+
+
+def _stored(config: pytest.Config, settings: Settings) -> StoredSession:
     update, reason = config.getoption("pe_perf_update"), (config.getoption("pe_perf_reason") or "").strip()
     if reason and not update:
         raise pytest.UsageError("--pe-perf-reason says why rows are accepted: give it together with --pe-perf-update")
-    session = Session(
+    for option in ("head", "base_python"):
+        if config.getoption(f"pe_perf_{option}"):
+            name = option.replace("_", "-")
+            raise pytest.UsageError(f"--pe-perf-{name} says what to compare: give it together with --pe-perf-against")
+    command = _same_command(config)
+    session = StoredSession(
         settings,
         config.rootpath,
-        _same_command(config),
-        config.invocation_params.dir,
+        [command.python, *command.flags, "-m", "pytest", *command.arguments],
+        command.folder,
         _say(config),
         update=update,
         reason=reason,
-        request=request,
     )
-    if request is None and not config.option.collectonly:
+    if not config.option.collectonly:
         # Before anything is measured: a baseline that cannot be trusted is an error, not a green run.
-        with _usage_errors():
-            session.load_baseline()
-    gate = hooks.Hooks(session, notes)
-    config.stash[MAKE_BENCH] = gate.make_bench
-    config.pluginmanager.register(gate, "pe_perf_hooks")
-    _take_benchmark_over(config)
+        session.load_baseline()
+    return session
+
+
+def _paired(config: pytest.Config, settings: Settings) -> Session:
+    from pytest_pe_perf.against import PairedSession
+    from pytest_pe_perf.measure.paired.trees import Against
+
+    if config.getoption("pe_perf_update"):
+        raise pytest.UsageError("--pe-perf-update accepts a baseline, and --pe-perf-against compares without one")
+    if os.name != "posix":
+        raise pytest.UsageError("--pe-perf-against needs Linux or macOS; compare with a baseline instead")
+    against = Against.find(config.rootpath, config.getoption("pe_perf_against"), config.getoption("pe_perf_head"))
+    return PairedSession(
+        settings,
+        config.rootpath,
+        [],
+        config.invocation_params.dir,
+        _say(config),
+        against=against,
+        invocation=_same_command(config),
+        config_file=str(config.inipath or ""),
+        folders=tuple(config.rootpath / folder for folder in config.getini("pythonpath")),
+        base_python=config.getoption("pe_perf_base_python") or "",
+    )
 
 
 @contextlib.contextmanager
@@ -121,7 +178,7 @@ def _set_xdist_aside(config: pytest.Config) -> str:
     return f"pe-perf: -n {workers} set aside: everything is measured serially, in this one process"
 
 
-def _same_command(config: pytest.Config) -> list[str]:
+def _same_command(config: pytest.Config) -> Command:
     """Return the command that starts this session again."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
     if not sys.argv[0].endswith("__main__.py") and "-P" not in flags:
@@ -129,19 +186,20 @@ def _same_command(config: pytest.Config) -> list[str]:
     extra = (
         ["--no-cov"] if config.pluginmanager.hasplugin("_cov") or config.pluginmanager.hasplugin("pytest_cov") else []
     )
-    return [sys.executable, *flags, "-m", "pytest", *map(str, config.invocation_params.args), *extra]
+    arguments = (*map(str, config.invocation_params.args), *extra)
+    return Command(sys.executable, tuple(flags), arguments, config.invocation_params.dir)
 
 
-def _obey(config: pytest.Config, request: fresh.Request) -> None:
-    """Turn this process into one that measures the tests of ``request`` and touches nothing else."""
+def _obey(config: pytest.Config) -> None:
+    """Turn this process into one that measures for another and touches nothing else."""
     fresh.end_with_parent()
     for option, value in FRESH_OPTIONS.items():
         if hasattr(config.option, option):
             setattr(config.option, option, value)
     for name in FRESH_BLOCKED:
         config.pluginmanager.set_blocked(name)
-    # Whole modules, of which Hooks keeps the tests: of node ids a single one that is gone would end the process.
-    config.args = list(dict.fromkeys(str(config.rootpath / module_of(test)) for test in request.tests))
+    if hasattr(config.option, "dist"):
+        config.option.dist, config.option.tx, config.option.numprocesses = "no", [], 0
 
 
 def _say(config: pytest.Config) -> Callable[[str], None]:

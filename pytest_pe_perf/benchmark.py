@@ -6,6 +6,7 @@ It is a subclass of the original, so that its surface, its JSON and its hooks st
 from __future__ import annotations
 
 import cProfile
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from pytest_pe_perf.measure.call import Call, timed_loop
 from pytest_pe_perf.measure.loop import CHUNK_NS, MIN_READINGS, Readings
 from pytest_pe_perf.measure.quiet import quiet
 from pytest_pe_perf.measure.reference import reference_timer
-from pytest_pe_perf.session import Bench
+from pytest_pe_perf.recorder import Bench
 
 __tracebackhide__ = True  # see measure.call
 
@@ -88,6 +89,9 @@ class GatedBenchmark(BenchmarkFixture):  # type: ignore[misc]  # pytest-benchmar
         self._reference = reference_timer(time.perf_counter_ns)
         self._references: list[int] = []
         self._next_reference = 0
+        asked = inspect.signature(super()._raw_pedantic).bind(target, *args, **kwargs).arguments
+        with readable_errors():
+            self.bench.begin_rounds(asked.get("rounds", 1), asked.get("warmup_rounds", 0))
         with quiet(collector=self.bench.subject.settings.gc):
             result = super()._raw_pedantic(target, *args, **kwargs)
         per_call = tuple(seconds * 1e9 for seconds in self.stats.stats.data)
@@ -99,12 +103,22 @@ class GatedBenchmark(BenchmarkFixture):  # type: ignore[misc]  # pytest-benchmar
         original = super()._make_runner(function_to_benchmark, args, kwargs)
         clock = self._clock() or time.perf_counter_ns
 
-        def runner(loops_range: range | None, timer: Callable[[], float] = self._timer) -> Any:
-            if loops_range:
-                timed = timed_loop(Call(function_to_benchmark, tuple(args), dict(kwargs)))
-                result: Any = timed(len(loops_range), clock) / 1e9
+        def once() -> tuple[int, Any]:
+            seconds, result = original(None)
+            return round(seconds * 1e9), (seconds, result)
+
+        def runner(loops_range: range | None) -> Any:
+            if not loops_range:
+                result: Any = self.bench.turn(once, 1)
             else:
-                result = original(loops_range, timer)
+                calls = len(loops_range)
+                timed = timed_loop(Call(function_to_benchmark, tuple(args), dict(kwargs)))
+
+                def many() -> tuple[int, float]:
+                    elapsed = timed(calls, clock)
+                    return elapsed, elapsed / 1e9
+
+                result = self.bench.turn(many, calls)
             self._let_reference_run()
             return result
 

@@ -18,8 +18,11 @@ from pytest_pe_perf.units import parse_bytes, parse_seconds, parse_share
 class Settings:
     """Everything that can be set. Durations in seconds, shares as fractions, paths relative to the root directory.
 
-    ``time`` is spent on each latency measurement in each process. ``fresh`` is the number of fresh processes that
-    measure a new or suspected row again. ``benchmark_memory``: whether ``benchmark`` tests get memory rows too.
+    ``time`` is spent on each latency measurement: in each process, or on both sides of a comparison together. ``fresh`` is the number of fresh processes that
+    measure a new or suspected row again. ``confirm``: whether a suspicion against a baseline is settled by measuring
+    beside the commit that accepted it. ``timeout`` is how long one side of a comparison may say nothing. ``suite``
+    are the folders and files that are head's on both sides of a comparison, ``base_install`` the command that installs
+    the base into an environment of its own. ``benchmark_memory``: whether ``benchmark`` tests get memory rows too.
     """
 
     time: float = 1.0
@@ -29,6 +32,10 @@ class Settings:
     benchmark_memory: bool = True
     gc: bool = False
     strict: bool = False
+    confirm: str = "auto"
+    timeout: float = 120.0
+    suite: tuple[str, ...] = ()
+    base_install: str = ""
     baselines: str = "baselines"
     report: str = ".pe-perf/report.html"
     json: str = ".pe-perf/run.json"
@@ -47,6 +54,24 @@ def _text(value: object) -> str:
     return value
 
 
+def _command(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f"{value!r} is not a command")
+    return value
+
+
+def _confirm(value: object) -> str:
+    if value not in ("auto", "never"):
+        raise ConfigError(f'{value!r} is neither "auto" nor "never"')
+    return str(value)
+
+
+def _paths(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{value!r} is not a list of paths")
+    return tuple(_text(item) for item in value)
+
+
 def _fresh(value: object) -> int:
     # One process that measured a row and two fresh ones are the least that may decide: see judge.compare.
     if not isinstance(value, int) or isinstance(value, bool) or not 2 <= value <= 50:
@@ -54,6 +79,8 @@ def _fresh(value: object) -> int:
     return value
 
 
+# What a comparison of two commits can do in two seconds is more than what a stored baseline can.
+PAIRED: dict[str, Any] = {"time": 2.0, "threshold": 0.05, "margin": 0.01}
 # Seconds of a measurement.
 SHORTEST, LONGEST = 0.001, 3600.0
 
@@ -73,6 +100,10 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "benchmark_memory": _flag,
     "gc": _flag,
     "strict": _flag,
+    "confirm": _confirm,
+    "timeout": parse_seconds,
+    "suite": _paths,
+    "base_install": _command,
     "baselines": _text,
     "report": _text,
     "json": _text,
@@ -133,8 +164,15 @@ def with_changes(settings: Settings, changes: Mapping[str, Any], where: str) -> 
     return merged
 
 
-def merge(file: Mapping[str, object] | None = None, options: Mapping[str, object] | None = None) -> Settings:
+def merge(
+    file: Mapping[str, object] | None = None,
+    options: Mapping[str, object] | None = None,
+    *,
+    paired: bool = False,
+) -> Settings:
     """Return the settings of the file and of the command line, which wins. Options of None were not given.
+
+    ``paired``: the defaults are those of a comparison of two commits.
 
     Raises:
         ConfigError: an unknown name, or a value that cannot be read; the message names the source.
@@ -142,7 +180,8 @@ def merge(file: Mapping[str, object] | None = None, options: Mapping[str, object
     """
     everything = tuple(field.name for field in fields(Settings))
     table = "[tool.pe_perf] of pyproject.toml"
-    settings = with_changes(Settings(), _read(file or {}, f"{table}: {{}}", everything), table)
+    defaults = Settings(**PAIRED) if paired else Settings()
+    settings = with_changes(defaults, _read(file or {}, f"{table}: {{}}", everything), table)
     given = {name: value for name, value in (options or {}).items() if value is not None}
     return with_changes(settings, _read(given, "--pe-perf-{}", everything), "the command line")
 
@@ -193,11 +232,11 @@ def read_table(rootdir: Path) -> dict[str, object]:
     return table
 
 
-def load_settings(rootdir: Path, options: Mapping[str, object] | None = None) -> Settings:
-    """Return the settings of the project in ``rootdir``, with those of a command line.
+def load_settings(rootdir: Path, options: Mapping[str, object] | None = None, *, paired: bool = False) -> Settings:
+    """Return the settings of the project in ``rootdir``, with those of a command line; see ``merge``.
 
     Raises:
         ConfigError: see ``merge`` and ``read_table``.
 
     """
-    return merge(read_table(rootdir), options)
+    return merge(read_table(rootdir), options, paired=paired)

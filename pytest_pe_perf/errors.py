@@ -62,3 +62,15 @@ class ReasonNeededError(PePerfError):
     """A baseline row would get worse and nobody said why."""
 
     slug = "reason-needed"
+
+
+class BaseError(PePerfError):
+    """The commit to compare with cannot be had: unknown, not in this clone, or not a git repository."""
+
+    slug = "no-base"
+
+
+class SidesError(PePerfError):
+    """Base and head cannot be told apart, or cannot be measured beside each other."""
+
+    slug = "bad-sides"

@@ -10,7 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_pe_perf.measure.call import Call
-    from pytest_pe_perf.session import Bench
+    from pytest_pe_perf.recorder import Bench
 
 P = ParamSpec("P")
 T = TypeVar("T")

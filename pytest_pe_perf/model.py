@@ -49,6 +49,10 @@ METRICS: dict[str, Metric] = {
         Metric("peak", "B", "lower", "exact", "peak memory of a call"),
         Metric("allocations", "1", "lower", "exact", "allocations of a call"),
         Metric("retained", "B", "lower", "exact", "memory kept by a call"),
+        Metric("first", "s", "lower", "noisy", "time of the first call in a process"),
+        Metric("tail", "1", "lower", "noisy", "slowest twentieth of the calls, over a typical one"),
+        Metric("collector", "1", "lower", "noisy", "time with the garbage collector on, over without"),
+        Metric("import", "s", "lower", "noisy", "time to import in a fresh process"),
     )
 }
 
@@ -103,7 +107,8 @@ class Budget:
 class Row:
     """Everything a run knows of one row: a sample for each process that measured it.
 
-    ``source`` is the hash of the benchmark's own source. ``threshold`` and ``margin`` are fractions.
+    ``source`` is the hash of the benchmark's own source. ``threshold`` and ``margin`` are fractions. ``base`` holds the
+    samples of the other side where two commits were measured side by side.
     """
 
     key: Key
@@ -113,6 +118,55 @@ class Row:
     margin: float
     budget: Budget | None = None
     line: int = 0
+    base: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One round of one side of a pair: readings in a row for a few milliseconds, in the metric's base unit.
+
+    ``low`` is the lower quartile of the readings and ``least`` their minimum; ``away`` the share of the round in which
+    the process was not on its core.
+    """
+
+    low: float
+    least: float
+    away: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rounds of both sides that follow each other closely: ABBA or BAAB, or AB where there is no time for more."""
+
+    base: tuple[Turn, ...]
+    head: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What one pair of processes measured of one row: the unit of the statistics."""
+
+    blocks: tuple[Block, ...]
+    calls: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PairedRow:
+    """Everything that the pairs of processes measured of one row, pass by pass.
+
+    ``screen`` holds the restarts of the first pass. ``confirm`` holds those of the second, in fresh processes; it is
+    empty where the first gave no reason for one. ``problem`` says why the row may not be judged.
+    """
+
+    key: Key
+    source: str
+    threshold: float
+    margin: float
+    screen: tuple[Restart, ...]
+    confirm: tuple[Restart, ...] = ()
+    budget: Budget | None = None
+    line: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

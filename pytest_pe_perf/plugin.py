@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_pe_perf.fixtures import Measure
 
 MARKERS = (
+    "pe_import(module): time the import of a module in fresh processes",
     "pe_latency(max_latency, threshold, margin, time, gc): options of pe_latency, or time the whole body of the test",
     "pe_memory(limit, max_allocations, leak, time): options of pe_memory, or weigh the whole body of the test",
 )
@@ -22,6 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options; all defaults are None, so that what was not given can be told from what was."""
     group = parser.getgroup("pe-perf", "performance tests (pytest-pe-perf)")
     group.addoption("--pe-perf", action="store_true", help="measure performance tests and fail those that got worse")
+    group.addoption(
+        "--pe-perf-against", metavar="REF", help="measure beside the merge base of REF and HEAD, instead of a baseline"
+    )
+    group.addoption("--pe-perf-head", metavar="REV", help="with --pe-perf-against: this commit, not the working tree")
+    group.addoption("--pe-perf-base-python", metavar="FILE", help="with --pe-perf-against: the interpreter of the base")
     group.addoption("--pe-perf-update", action="store_true", help="accept what this run measured into the baselines")
     group.addoption("--pe-perf-reason", metavar="TEXT", help="why rows may get worse, kept in the baseline")
     group.addoption("--pe-perf-time", metavar="DURATION", help='time of a latency measurement, for example "2 s"')
@@ -40,8 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_pe_perf.activate import activate
 
         activate(config)
-    elif config.getoption("pe_perf_update"):
-        raise pytest.UsageError("--pe-perf-update accepts what a run measured: give it together with --pe-perf")
+    elif given := [f"--pe-perf-{name}" for name in ("update", "against") if config.getoption(f"pe_perf_{name}")]:
+        raise pytest.UsageError(f"{given[0]} says what to do with what is measured: give it together with --pe-perf")
 
 
 @pytest.fixture

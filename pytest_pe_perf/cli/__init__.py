@@ -10,6 +10,8 @@ import click
 from pytest_pe_perf import __version__
 from pytest_pe_perf.errors import PePerfError
 
+from .bisect import bisect
+from .doctor import doctor
 from .update import update
 
 UNREADABLE = 2
@@ -21,6 +23,8 @@ def cli() -> None:
     """Accept, compare and look at what `pytest --pe-perf` measured."""
 
 
+cli.add_command(doctor)
+cli.add_command(bisect)
 cli.add_command(update)
 
 

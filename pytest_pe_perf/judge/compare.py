@@ -1,4 +1,4 @@
-"""The only place where a verdict is made."""
+"""The only place where a verdict is made against a stored baseline; on pairs it is made in ``pairs_verdict.py``."""
 
 from __future__ import annotations
 

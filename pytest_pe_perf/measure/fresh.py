@@ -34,10 +34,11 @@ _NOT_INHERITED = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a fresh process is asked for: the node ids to measure, and where to write the rows."""
+    """What a fresh process is asked for: the node ids to measure, where to write the rows, and whether only memory."""
 
     tests: tuple[str, ...]
     out: str
+    memory_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,18 @@ def answer(request: Request, content: Answer) -> None:
     write_atomically(Path(request.out), msgspec.json.encode(content))
 
 
-def measure_again(command: Sequence[str], tests: Sequence[str], *, folder: Path, timeout: float) -> Answer:
+def measure_again(
+    command: Sequence[str],
+    tests: Sequence[str],
+    *,
+    folder: Path,
+    timeout: float,
+    environ: Mapping[str, str] | None = None,
+    memory_only: bool = False,
+) -> Answer:
     """Run ``command`` in a fresh process for ``tests`` and return what it measured.
+
+    The process gets ``environ``, or this one's environment.
 
     Raises:
         FreshProcessError: it could not be started, took longer than ``timeout`` seconds, or wrote nothing.
@@ -90,8 +101,8 @@ def measure_again(command: Sequence[str], tests: Sequence[str], *, folder: Path,
     """
     with tempfile.TemporaryDirectory(prefix="pe-perf-") as name:
         out, log = Path(name) / "rows.json", Path(name) / "log.txt"
-        request = Request(tuple(tests), str(out))
-        environ = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
+        request = Request(tuple(tests), str(out), memory_only)
+        environ = inherited(os.environ if environ is None else environ)
         environ[VARIABLE] = msgspec.json.encode(request).decode()
         with log.open("wb") as stream:
             status = _run(command, environ, folder, stream.fileno(), timeout)
@@ -103,6 +114,11 @@ def measure_again(command: Sequence[str], tests: Sequence[str], *, folder: Path,
             raise FreshProcessError(
                 f"a fresh process gave no numbers (exit status {status}); it said: {said}"
             ) from error
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a process that measures may know of ``environ``."""
+    return {key: value for key, value in environ.items() if key not in _NOT_INHERITED}
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str], folder: Path, log: int, timeout: float) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from pytest_pe_perf.model import METRICS, Environment, GateReport, Judgement, Run, Verdict
+from pytest_pe_perf.model import METRICS, GateReport, Judgement, Run, Verdict
 from pytest_pe_perf.units import format_quantity, format_seconds
 
 from .screen import pad, printable, shorten, shorten_id, width_of, wrap, wrap_parts
@@ -66,11 +66,9 @@ class _Cells:
     markup: dict[str, bool]
 
 
-def header(environment: Environment, *, baseline_rows: int, seconds: float, mode: str = "stored baselines") -> str:
+def header(mode: str, seconds: float) -> str:
     """Return the line for pytest's header: what is compared with what, and how long a test is measured."""
-    rows = f"{baseline_rows} rows" if baseline_rows != 1 else "1 row"
-    known = rows if baseline_rows else "no rows yet"
-    return f"pe-perf: {mode} of {printable(environment.slug)}: {known}; {format_seconds(seconds)} per test"
+    return f"pe-perf: {printable(mode)}; {format_seconds(seconds)} per test"
 
 
 def failure(judgement: Judgement) -> str:

@@ -1,0 +1,1 @@
+"""Base against head: two trees, two processes in lock step, pair after pair."""

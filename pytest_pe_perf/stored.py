@@ -1,0 +1,187 @@
+"""A session that compares with the baseline in git: a suspicion is settled by fresh processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pytest_pe_perf.environment import context
+from pytest_pe_perf.judge.compare import BASELINE_PROCESSES, judge, suspected
+from pytest_pe_perf.judge.gate import gate, module_of
+from pytest_pe_perf.measure import fresh
+from pytest_pe_perf.measure.memory import TRACKER_BUSY
+from pytest_pe_perf.model import METRICS, RUN_FORMAT, BaselineRow, Judgement, Key, Row, Run, Verdict
+from pytest_pe_perf.session import Outcome, Session
+
+# A fresh process may take this many seconds to start and to collect, and this many times as long as the first one.
+START_UP = 120.0
+PATIENCE = 10.0
+# Two turns of two fresh processes make five with the first one; one more, where a busy tracker cost a sample.
+TURNS = 3
+
+
+@dataclass
+class StoredSession(Session):
+    """Compares with the baseline of this environment; ``update`` accepts what it measured, for ``reason``."""
+
+    update: bool = False
+    reason: str = ""
+    baseline: dict[Key, BaselineRow] = field(default_factory=dict)
+
+    @property
+    def mode(self) -> str:
+        """What is compared with what, for the header."""
+        rows = f"{len(self.baseline)} rows" if len(self.baseline) != 1 else "1 row"
+        return f"stored baselines of {self.environment.slug}: {rows if self.baseline else 'no rows yet'}"
+
+    @property
+    def baselines(self) -> Path:
+        """The folder of the baselines."""
+        return self.rootdir / self.settings.baselines
+
+    def load_baseline(self) -> None:
+        """Read the baseline of this environment.
+
+        Raises:
+            BaselineError: a file of it cannot be trusted.
+
+        """
+        from pytest_pe_perf.baseline.store import load
+
+        self.baseline = dict(load(self.baselines, self.environment))
+
+    def notes(self) -> tuple[str, ...]:
+        """Name the environments that have a baseline here, where this one has none."""
+        from pytest_pe_perf.baseline.store import environments
+
+        others = () if self.baseline else environments(self.baselines)
+        return (f"there are baselines of other environments: {', '.join(others)}",) if others else ()
+
+    def measured(self, test: str) -> bool:
+        """Whether there is a row of ``test``."""
+        return bool(self.recorder.rows_of(test))
+
+    def settle(self, test: str) -> tuple[Judgement, ...]:
+        """Judge the rows of ``test``, with fresh processes as long as these could turn a suspicion into a verdict."""
+        judgements = self._judge(test)
+        for _ in range(TURNS):
+            doubtful = {j.key: len(self.recorder.rows[j.key].samples) for j in judgements if self._needs_fresh(j)}
+            if not doubtful:
+                break
+            self.say(f"pe-perf: measuring {test} again in {self.settings.fresh} fresh processes")
+            self._measure_again([test], doubtful)
+            judgements = self._judge(test)
+            if all(len(self.recorder.rows[key].samples) <= before for key, before in doubtful.items()):
+                break
+        return judgements
+
+    def fails(self, judgement: Judgement) -> bool:
+        """Whether the test of this judgement must fail."""
+        if self.update and self._would_accept(judgement):
+            return False
+        return super().fails(judgement)
+
+    def _would_accept(self, judgement: Judgement) -> bool:
+        if judgement.verdict is Verdict.REGRESSED:
+            return bool(self.reason)
+        return judgement.verdict in (Verdict.NEW, Verdict.NOT_COMPARABLE, Verdict.MISSING)
+
+    def _judge(self, test: str) -> tuple[Judgement, ...]:
+        return tuple(
+            judge(row, self.baseline.get(row.key))
+            for row in self.recorder.rows_of(test)
+            if METRICS[row.key.metric].assume != "nothing"
+        )
+
+    def _needs_fresh(self, judgement: Judgement) -> bool:
+        row = self.recorder.rows[judgement.key]
+        return suspected(row, judgement) or any(sample.problem == TRACKER_BUSY for sample in row.samples)
+
+    def _measure_again(self, tests: Sequence[str], keys: Iterable[Key]) -> None:
+        """Add the samples of fresh processes to the rows of ``tests``; what cannot be had is the problem of ``keys``."""
+        limit = START_UP + PATIENCE * sum(self.durations.get(test, 0.0) for test in tests)
+        for _ in range(self.settings.fresh):
+            try:
+                answer = fresh.measure_again(self.command, tests, folder=self.folder, timeout=limit)
+            except fresh.FreshProcessError as error:
+                self._give_up(keys, str(error))
+                return
+            for row in answer.rows:
+                self._add(row)
+            reasons = {item.test: item.why for item in answer.skipped}
+            absent = set(keys) - {row.key for row in answer.rows}
+            for key in absent:
+                self._give_up([key], f"a fresh process did not measure it: {reasons.get(key.test, 'it was not found')}")
+
+    def _give_up(self, keys: Iterable[Key], problem: str) -> None:
+        for key in keys:
+            row = self.recorder.rows[key]
+            self.recorder.rows[key] = replace(
+                row, samples=tuple(replace(sample, problem=problem) for sample in row.samples)
+            )
+
+    def _add(self, row: Row) -> None:
+        known = self.recorder.rows.get(row.key)
+        if known is not None:
+            kept = tuple(sample for sample in known.samples if sample.problem != TRACKER_BUSY)
+            self.recorder.rows[row.key] = replace(known, samples=kept + row.samples)
+
+    def conclude(self, complete: Iterable[str]) -> Outcome:
+        """Measure new rows in fresh processes, judge the whole run, and plan the update if one was asked for.
+
+        ``complete`` are the modules whose tests were all collected and have all run.
+        """
+        new = [key for key, row in self.recorder.rows.items() if self._is_unrecorded(row)]
+        if new:
+            tests = list(dict.fromkeys(key.test for key in new))
+            self.say(f"pe-perf: measuring {len(tests)} new tests again in {self.settings.fresh} fresh processes")
+            self._measure_again(tests, new)
+        gone = {module_of(key.test) for key in self.baseline if not (self.rootdir / module_of(key.test)).exists()}
+        run = Run(
+            RUN_FORMAT,
+            self.started,
+            self.environment,
+            context(self.rootdir),
+            tuple(self.recorder.rows[key] for key in sorted(self.recorder.rows)),
+            tuple(self.recorder.skipped.values()),
+            tuple(sorted({*complete, *gone})),
+        )
+        return Outcome(run, gate(run, self.baseline))
+
+    def _is_unrecorded(self, row: Row) -> bool:
+        if METRICS[row.key.metric].assume == "nothing":
+            return False
+        base = self.baseline.get(row.key)
+        ready = len(row.samples) >= BASELINE_PROCESSES or any(sample.problem for sample in row.samples)
+        return not ready and (base is None or base.source != row.source)
+
+    def accept(self, outcome: Outcome) -> tuple[Outcome, list[str]]:
+        """Write the baseline rows that this run may change, and return the outcome with them accepted.
+
+        Rows that would get worse are left alone without a reason.
+
+        Raises:
+            WriteError: the baseline cannot be written; what stood there before is whole.
+
+        """
+        if not self.update:
+            return outcome, []
+        from pytest_pe_perf.baseline.update import apply, plan
+        from pytest_pe_perf.report.plan import lines
+
+        everything = plan(outcome.run, outcome.report, self.baseline)
+        allowed = tuple(change for change in everything.changes if self.reason or not change.worse)
+        refused = tuple(
+            (change.key, "it would get worse; say why with --pe-perf-reason")
+            for change in everything.changes
+            if change not in allowed
+        )
+        apply(allowed, self.baselines, self.environment, self.reason)
+        done = {change.key: change.kind for change in allowed}
+        judgements = tuple(
+            replace(j, verdict=Verdict.ACCEPTED, reason=f"{done[j.key]}: {j.reason}") if j.key in done else j
+            for j in outcome.report.judgements
+        )
+        accepted = replace(outcome, report=replace(outcome.report, judgements=judgements))
+        return accepted, lines(replace(everything, changes=allowed, left=everything.left + refused))
