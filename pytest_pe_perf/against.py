@@ -91,7 +91,7 @@ class Comparer:
         sung = canaries_say(canaries)
         weighed = self._weigh(tests) if memory else _Weighed()
         return Comparison(
-            (*judge_pairs(rows, biased=biased or sung.biased), *weighed.judgements),
+            (*judge_pairs(rows, biased=biased or sung.biased, blind=sung.blind), *weighed.judgements),
             (*_rows(first, second), *weighed.rows),
             _reasons(first),
             sung.notes,

@@ -33,16 +33,12 @@ def canaries_say(rows: Sequence[PairedRow]) -> Canaries:
         biased = f"the same code on both sides differs by {seen} in this run: something favours one side"
     screen = estimate(planted.screen)
     size = format_change(1 + planted.threshold)
-    blind = (
-        ""
-        if leans(screen, limits_of(planted).margin) == "slower"
-        else (f"a planted {size} went unseen in this run ({format_change(screen.ratio)}): the machine was too busy")
-    )
-    notes = (
-        f"canaries: a planted {size} was seen as {format_change(screen.ratio)}, "
-        f"no change as {format_change(estimate(same.screen).ratio)}",
-    )
-    return Canaries(biased, blind, notes)
+    blind = ""
+    if leans(screen, limits_of(planted).margin) != "slower":
+        blind = f"a planted {size} went unseen in this run ({format_change(screen.ratio)}): the machine was too busy"
+    seen = f"a planted {size} was seen as {format_change(screen.ratio)}"
+    none = f"no change as {format_change(estimate(same.screen).ratio)}"
+    return Canaries(biased, blind, (f"canaries: {seen}, {none}",))
 
 
 def _leaning(row: PairedRow, pair: PairEstimate) -> str:

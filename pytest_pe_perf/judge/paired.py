@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -73,8 +73,11 @@ PAIRED_MARGINS: dict[str, Limits] = {
 
 
 def limits_of(row: PairedRow) -> Limits:
-    """Return the limits of the row's metric, or its own."""
-    return PAIRED_MARGINS.get(row.key.metric) or Limits(row.margin, row.threshold)
+    """Return the row's limits, which for other metrics than the latency are never narrower than the metric's own."""
+    own = PAIRED_MARGINS.get(row.key.metric)
+    if own is None:
+        return Limits(row.margin, row.threshold)
+    return replace(own, margin=max(own.margin, row.margin), threshold=max(own.threshold, row.threshold))
 
 
 @dataclass(frozen=True, slots=True)

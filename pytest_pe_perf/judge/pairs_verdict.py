@@ -172,7 +172,7 @@ def _budgeted(passes: _Passes, word: Verdict, reason: str) -> tuple[Verdict, str
     return Verdict.INCONCLUSIVE, f"{over}; not confirmed"
 
 
-def _judge(passes: _Passes, significant: set[Key], biased: str) -> Judgement:
+def _judge(passes: _Passes, significant: set[Key], biased: str, blind: str) -> Judgement:
     row, pair = passes.row, _shown(passes)
     if pair is None or passes.problem:
         return Judgement(row.key, Verdict.INCONCLUSIVE, passes.problem, None, None, row.budget, row.line)
@@ -180,16 +180,19 @@ def _judge(passes: _Passes, significant: set[Key], biased: str) -> Judgement:
     word, reason = _verdict(passes, pair, comparison, row.key in significant)
     if biased and row.key.metric == "latency" and word in _WORDS.values():
         word, reason = Verdict.INCONCLUSIVE, biased
+    if blind and word is Verdict.UNCHANGED:
+        word, reason = Verdict.INCONCLUSIVE, blind
     word, reason = _budgeted(passes, word, reason)
     return Judgement(row.key, word, reason, pair.head, comparison, row.budget, row.line)
 
 
-def judge_pairs(rows: Sequence[PairedRow], *, biased: str = "") -> tuple[Judgement, ...]:
+def judge_pairs(rows: Sequence[PairedRow], *, biased: str = "", blind: str = "") -> tuple[Judgement, ...]:
     """Return the verdict on every row of a suite, which is judged as a whole.
 
     A change is one when both passes show it in both witnesses and the second, by itself, is significant among all that
     were measured again. ``biased`` says why the run leans as a whole; no latency is then called slower or faster.
+    ``blind`` says why the run could not have seen a change; no row is then called unchanged.
     """
     all_passes = _passes(rows)
     significant = _significant(all_passes)
-    return tuple(_judge(passes, significant, biased) for passes in all_passes)
+    return tuple(_judge(passes, significant, biased, blind) for passes in all_passes)
