@@ -16,7 +16,7 @@ from pytest_pe_perf.errors import PePerfError
 from pytest_pe_perf.fixtures import MAKE_BENCH
 from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.measure import fresh
-from pytest_pe_perf.measure.command import Command
+from pytest_pe_perf.measure.command import Command, Place
 from pytest_pe_perf.measuring import Measuring
 from pytest_pe_perf.session import Session
 from pytest_pe_perf.stored import StoredSession
@@ -85,8 +85,10 @@ def _hooks(config: pytest.Config) -> Measuring:
 
     _obey(config)
     if request is None:
-        from pytest_pe_perf.measure.paired.wire import talk_from
+        from pytest_pe_perf.measure.paired.wire import MODULES, talk_from
 
+        if modules := os.environ.pop(MODULES, ""):
+            config.args = [str(config.rootpath / module) for module in modules.split("\n")]
         return sides.Side(settings, talk_from(os.environ))
     # Whole modules, of which the hooks keep the tests: of node ids a single one that is gone would end the process.
     config.args = list(dict.fromkeys(str(config.rootpath / module_of(test)) for test in request.tests))
@@ -108,16 +110,7 @@ def _stored(config: pytest.Config, settings: Settings) -> StoredSession:
         if config.getoption(f"pe_perf_{option}"):
             name = option.replace("_", "-")
             raise pytest.UsageError(f"--pe-perf-{name} says what to compare: give it together with --pe-perf-against")
-    command = _same_command(config)
-    session = StoredSession(
-        settings,
-        config.rootpath,
-        [command.python, *command.flags, "-m", "pytest", *command.arguments],
-        command.folder,
-        _say(config),
-        update=update,
-        reason=reason,
-    )
+    session = StoredSession(settings, _place(config), _say(config), update=update, reason=reason)
     if not config.option.collectonly:
         # Before anything is measured: a baseline that cannot be trusted is an error, not a green run.
         session.load_baseline()
@@ -133,17 +126,16 @@ def _paired(config: pytest.Config, settings: Settings) -> Session:
     if os.name != "posix":
         raise pytest.UsageError("--pe-perf-against needs Linux or macOS; compare with a baseline instead")
     against = Against.find(config.rootpath, config.getoption("pe_perf_against"), config.getoption("pe_perf_head"))
-    return PairedSession(
-        settings,
+    return PairedSession(settings, _place(config), _say(config), against=against)
+
+
+def _place(config: pytest.Config) -> Place:
+    return Place(
         config.rootpath,
-        [],
-        config.invocation_params.dir,
-        _say(config),
-        against=against,
-        invocation=_same_command(config),
-        config_file=str(config.inipath or ""),
-        folders=tuple(config.rootpath / folder for folder in config.getini("pythonpath")),
-        base_python=config.getoption("pe_perf_base_python") or "",
+        _same_command(config),
+        str(config.inipath or ""),
+        tuple(config.rootpath / folder for folder in config.getini("pythonpath")),
+        config.getoption("pe_perf_base_python") or "",
     )
 
 

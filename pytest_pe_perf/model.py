@@ -194,22 +194,6 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One session. ``context`` may differ between comparable runs and is only shown.
-
-    ``complete`` lists the modules whose tests were all collected: only there can a baseline row be called missing.
-    """
-
-    format: int
-    started: str
-    environment: Environment
-    context: dict[str, str]
-    rows: tuple[Row, ...]
-    skipped: tuple[Skipped, ...] = ()
-    complete: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class BaselineRow:
     """The accepted value of a row.
 
@@ -262,6 +246,31 @@ class Judgement:
     def fails(self) -> bool:
         """Whether the test of this row must fail."""
         return self.verdict in (Verdict.REGRESSED, Verdict.OVER_BUDGET)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a comparison of two commits says of a suspicion against ``baseline``: it holds as long as that row stands."""
+
+    judgement: Judgement
+    baseline: BaselineRow
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One session. ``context`` may differ between comparable runs and is only shown.
+
+    ``complete`` lists the modules whose tests were all collected: only there can a baseline row be called missing.
+    """
+
+    format: int
+    started: str
+    environment: Environment
+    context: dict[str, str]
+    rows: tuple[Row, ...]
+    skipped: tuple[Skipped, ...] = ()
+    complete: tuple[str, ...] = ()
+    settled: tuple[Settled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from pytest_pe_perf.config import Settings
 from pytest_pe_perf.environment import identify
 from pytest_pe_perf.errors import PePerfError
+from pytest_pe_perf.measure.command import Place
 from pytest_pe_perf.model import Environment, GateReport, Judgement, Key, Point, Run, Verdict
 from pytest_pe_perf.recorder import Bench, Recorder, Subject
 
@@ -35,18 +36,21 @@ class Outcome:
 class Session(ABC):
     """The state of a session under ``--pe-perf``.
 
-    ``command`` starts this very session again in another process, in ``folder``. ``say`` shows a line of progress.
+    ``place`` is the project with the command that starts this very session again. ``say`` shows a line of progress.
     """
 
     settings: Settings
-    rootdir: Path
-    command: Sequence[str]
-    folder: Path
+    place: Place
     say: Callable[[str], None]
     environment: Environment = field(default_factory=identify)
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="microseconds"))
     recorder: Recorder = field(default_factory=Recorder)
     durations: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rootdir(self) -> Path:
+        """Pytest's root directory."""
+        return self.place.rootdir
 
     @property
     @abstractmethod

@@ -100,10 +100,11 @@ class StoredSession(Session):
 
     def _measure_again(self, tests: Sequence[str], keys: Iterable[Key]) -> None:
         """Add the samples of fresh processes to the rows of ``tests``; what cannot be had is the problem of ``keys``."""
+        command = self.place.command
         limit = START_UP + PATIENCE * sum(self.durations.get(test, 0.0) for test in tests)
         for _ in range(self.settings.fresh):
             try:
-                answer = fresh.measure_again(self.command, tests, folder=self.folder, timeout=limit)
+                answer = fresh.measure_again(command.again, tests, folder=command.folder, timeout=limit)
             except fresh.FreshProcessError as error:
                 self._give_up(keys, str(error))
                 return

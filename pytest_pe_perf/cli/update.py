@@ -41,10 +41,16 @@ def update(patterns: Sequence[str], dry_run: bool, reason: str, as_json: bool, r
     from pytest_pe_perf.baseline.store import load
     from pytest_pe_perf.baseline.update import apply, plan
     from pytest_pe_perf.config import load_settings
+    from pytest_pe_perf.errors import UsageError
     from pytest_pe_perf.judge.gate import gate
 
     root = find_root(Path.cwd(), run_file)
     run = read_run(run_file or root / RUN_FILE)
+    if run.context.get("against"):
+        raise UsageError(
+            f"the last run compared with {run.context['against']}, and measured nothing that a baseline could hold; "
+            "make a run that can be accepted with: pytest --pe-perf"
+        )
     folder = root / load_settings(root).baselines
     baseline = load(folder, run.environment)
     planned = plan(run, gate(run, baseline), baseline, patterns)

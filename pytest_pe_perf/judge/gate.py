@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_pe_perf.model import METRICS, BaselineRow, GateReport, Judgement, Key, Run, Verdict
+from pytest_pe_perf.model import METRICS, BaselineRow, GateReport, Judgement, Key, Row, Run, Settled, Verdict
 
 from .compare import judge
 
@@ -17,7 +17,8 @@ def module_of(test: str) -> str:
 def gate(run: Run, baseline: Mapping[Key, BaselineRow]) -> GateReport:
     """Judge every row of ``run``, and name the rows of ``baseline`` that the run should have measured and did not."""
     rows = [row for row in run.rows if METRICS[row.key.metric].assume != "nothing"]
-    judgements = [judge(row, baseline.get(row.key)) for row in rows]
+    settled = {item.judgement.key: item for item in run.settled}
+    judgements = [_judged(row, baseline.get(row.key), settled.get(row.key)) for row in rows]
     gone, not_run = _absent(run, baseline)
     judgements += [
         Judgement(key, Verdict.MISSING, "it stands in the baseline and nothing measures it any more") for key in gone
@@ -25,6 +26,11 @@ def gate(run: Run, baseline: Mapping[Key, BaselineRow]) -> GateReport:
     belong = "baseline row belongs" if not_run == 1 else "baseline rows belong"
     notes = (f"{not_run} {belong} to tests that were not part of this run",) if not_run else ()
     return GateReport(run.environment, tuple(judgements), run.skipped, notes)
+
+
+def _judged(row: Row, base: BaselineRow | None, settled: Settled | None) -> Judgement:
+    """Return what a comparison of two commits has settled already, unless the baseline is another one by now."""
+    return settled.judgement if settled is not None and settled.baseline == base else judge(row, base)
 
 
 def _absent(run: Run, baseline: Mapping[Key, BaselineRow]) -> tuple[list[Key], int]:

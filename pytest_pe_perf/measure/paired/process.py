@@ -46,7 +46,8 @@ class SideError(Exception):
 class Side:
     """Where one side lives: its name, the command that starts it, its folder, and what stands for what there.
 
-    ``bytecode`` is a folder for byte code that must not lie beside its source.
+    ``bytecode`` is a folder for byte code that must not lie beside its source. With ``modules`` (relative to pytest's
+    root directory) it collects those alone, and not what its command says.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Side:
     original: Path
     tree: Path
     bytecode: Path
+    modules: tuple[str, ...] = ()
 
     def environ(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a process of this side: what names the original names the tree instead."""
@@ -119,7 +121,7 @@ class SideProcess:
                 self._process = subprocess.Popen(
                     side.command,
                     cwd=side.folder,
-                    env=wire.hand_over(layout.environ(side.environ(os.environ)), theirs.fileno()),
+                    env=wire.hand_over(layout.environ(side.environ(os.environ)), theirs.fileno(), side.modules),
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_pe_perf.errors import SidesError
@@ -89,6 +89,7 @@ class Trees:
     """Makes the two trees in a workspace and finds out what they have in common.
 
     ``survey`` returns what each side collects, or why it did not. ``folders`` are those that pytest adds to the path.
+    With ``modules`` nothing else is looked at.
     """
 
     against: Against
@@ -100,6 +101,7 @@ class Trees:
     folders: tuple[Path, ...] = ()
     base_install: str = ""
     base_python: str = ""
+    modules: tuple[str, ...] = ()
 
     def prepare(self, tests: Sequence[str]) -> Sides:
         """Return both sides, of which head collects ``tests``.
@@ -159,7 +161,7 @@ class Trees:
         flags = tuple(flag for flag in command.flags if flag not in ("-B", "-P"))
         words = ("-P",) if "-P" in command.flags else ()
         whole = (python, *flags, "-P", "-m", start.__name__, *words, *arguments)
-        return Side(name, whole, folder, top, tree, self.workspace.path / "bytecode")
+        return Side(name, whole, folder, top, tree, self.workspace.path / "bytecode", self.modules)
 
     def _collect(
         self, sides: tuple[Side, Side], base: Path, head: Path, ours: Sequence[str], tests: Sequence[str]
@@ -244,4 +246,6 @@ def _sorted_out(
         elif on_base[test] != on_head[test]:
             changed[test] = "the benchmark itself differs between base and head"
     common = tuple(test for test in tests if test not in new and test not in changed)
+    modules = tuple(dict.fromkeys(test.split("::", 1)[0] for test in common))
+    sides = replace(sides[0], modules=modules), replace(sides[1], modules=modules)
     return Sides(*sides, common, new, changed, missing, identical, project)

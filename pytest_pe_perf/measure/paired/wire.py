@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from multiprocessing.connection import Connection
 from typing import TypeVar, Union
 
@@ -12,6 +12,8 @@ import msgspec
 from pytest_pe_perf.model import Budget
 
 VARIABLE = "PE_PERF_PAIR"
+# The modules that a side is to collect, one a line; none for what its command says.
+MODULES = "PE_PERF_MODULES"
 
 
 class Test(msgspec.Struct, frozen=True):
@@ -155,6 +157,6 @@ def talk_from(environ: MutableMapping[str, str]) -> Talk:
     return Talk(Connection(descriptor))
 
 
-def hand_over(environ: Mapping[str, str], descriptor: int) -> dict[str, str]:
-    """Return the environment of a side that finds its pipe at ``descriptor``."""
-    return {**environ, VARIABLE: str(descriptor)}
+def hand_over(environ: Mapping[str, str], descriptor: int, modules: Sequence[str]) -> dict[str, str]:
+    """Return the environment of a side that finds its pipe at ``descriptor`` and is to collect ``modules``."""
+    return {**environ, VARIABLE: str(descriptor), MODULES: "\n".join(modules)}
