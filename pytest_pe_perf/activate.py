@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +21,9 @@ from pytest_pe_perf.measure.command import Command, Place
 from pytest_pe_perf.measuring import Measuring
 from pytest_pe_perf.session import Session
 from pytest_pe_perf.stored import StoredSession
+
+if TYPE_CHECKING:
+    from pytest_pe_perf.report.progress import Meter
 
 # Option -> setting that it overrides.
 SETTINGS = {
@@ -55,6 +59,8 @@ FRESH_OPTIONS: dict[str, object] = {
 }
 # Says that this process is one side of a pair, and which descriptor its pipe is: see measure.paired.wire.
 PAIR = "PE_PERF_PAIR"
+# By these pytest too knows that nobody watches the terminal.
+UNWATCHED = ("CI", "BUILD_NUMBER")
 FRESH_BLOCKED = ("lfplugin", "nfplugin", "stepwiseplugin", "memray_manager")
 
 
@@ -74,7 +80,8 @@ def activate(config: pytest.Config) -> None:
 def _hooks(config: pytest.Config) -> Measuring:
     """Return the hooks of what this process is: one that judges, or one that measures for another."""
     options = {setting: config.getoption(option) for option, setting in SETTINGS.items()}
-    paired = config.getoption("pe_perf_against") is not None
+    # The sides of a pair too, whoever started them.
+    paired = PAIR in os.environ or config.getoption("pe_perf_against") is not None
     with _usage_errors():
         settings = load_settings(config.rootpath, options, paired=paired)
     request = fresh.requested(os.environ)
@@ -126,7 +133,7 @@ def _paired(config: pytest.Config, settings: Settings) -> Session:
     if os.name != "posix":
         raise pytest.UsageError("--pe-perf-against needs Linux or macOS; compare with a baseline instead")
     against = Against.find(config.rootpath, config.getoption("pe_perf_against"), config.getoption("pe_perf_head"))
-    return PairedSession(settings, _place(config), _say(config), against=against)
+    return PairedSession(settings, _place(config), _say(config), against=against, meter=lambda: _meter(config))
 
 
 def _place(config: pytest.Config) -> Place:
@@ -192,6 +199,24 @@ def _obey(config: pytest.Config) -> None:
         config.pluginmanager.set_blocked(name)
     if hasattr(config.option, "dist"):
         config.option.dist, config.option.tx, config.option.numprocesses = "no", [], 0
+
+
+def _meter(config: pytest.Config) -> Meter:
+    """Return what shows how far a measurement is: on a terminal that somebody watches a line that is written over."""
+    from pytest_pe_perf.report.progress import LiveLine, PlainLines, Silent
+
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or config.option.verbose < 0:
+        return Silent()
+    watched = not any(os.environ.get(name) for name in UNWATCHED) and os.environ.get("TERM") != "dumb"
+    if not (watched and reporter.isatty()):
+        return PlainLines(_say(config))
+    screen = config.get_terminal_writer()
+
+    def write(text: str) -> None:
+        screen.write(text, flush=True, cyan=True)
+
+    return LiveLine(write, _say(config), lambda: screen.fullwidth)
 
 
 def _say(config: pytest.Config) -> Callable[[str], None]:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pytest_pe_perf.environment import context
-from pytest_pe_perf.measure.paired.controller import Progress
+from pytest_pe_perf.errors import SidesError
 from pytest_pe_perf.measure.paired.janitor import workspace
+from pytest_pe_perf.measure.paired.process import SideError
 from pytest_pe_perf.measure.paired.trees import Against, Sides
 from pytest_pe_perf.model import METRICS, RUN_FORMAT, GateReport, Judgement, Key, Run, Verdict
 from pytest_pe_perf.pairs import Comparison, open_comparer
 from pytest_pe_perf.recorder import Bench, Subject
+from pytest_pe_perf.report.progress import Meter, Silent
+from pytest_pe_perf.report.wording import Commits
 from pytest_pe_perf.session import Outcome, Session
 
 
 @dataclass
 class PairedSession(Session):
-    """Compares with another commit: ``against`` says with which."""
+    """Compares with another commit: ``against`` says with which, and ``meter`` makes what shows how far it is."""
 
     against: Against = field(kw_only=True)
-    progress: Callable[[str, Progress], None] = lambda _title, _progress: None
+    meter: Callable[[], Meter] = Silent
     _found: Comparison = field(default_factory=Comparison)
     _by_test: dict[str, list[Judgement]] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
@@ -28,8 +32,12 @@ class PairedSession(Session):
     @property
     def mode(self) -> str:
         """What is compared with what, for the header."""
-        head = self.against.head[:10] if self.against.head else "the working tree"
-        return f"{head} against {self.against.base[:10]} ({self.against.ref}), side by side"
+        return f"{self.commits.sentence}, side by side"
+
+    @property
+    def commits(self) -> Commits:
+        """What is measured side by side."""
+        return Commits(self.against.ref, self.against.base, self.against.head or "")
 
     def bench(self, subject: Subject) -> Bench:
         """Return what makes the calls: they were measured before, elsewhere."""
@@ -45,12 +53,17 @@ class PairedSession(Session):
         """
         if not tests:
             return
-        with workspace() as room:
-            comparer = open_comparer(room, self.against, self.place, self.settings, tests, self.say)
+        with workspace() as room, contextlib.ExitStack() as at_the_end:
+            meter = self.meter()
+            at_the_end.callback(meter.end)
+            comparer = open_comparer(room, self.against, self.place, self.settings, tests, meter.say, meter.show)
             sides = comparer.sides
             if sides.identical:
                 self._notes.append("base and head have the same code: this run compares it with itself")
-            self._found = comparer.compare(sides.common) if sides.common else Comparison()
+            try:
+                self._found = comparer.compare(sides.common) if sides.common else Comparison()
+            except SideError as error:
+                raise SidesError(f"{error}; nothing can be compared") from error
         self._take(sides)
 
     def _take(self, sides: Sides) -> None:
@@ -72,8 +85,15 @@ class PairedSession(Session):
         """Whether there is a verdict on ``test``."""
         return test in self._by_test
 
+    def unfit(self, test: str) -> str:
+        """Return how ``test`` broke a process of head, if it did."""
+        return self._found.broken.get(test, "")
+
     def skip(self, test: str, why: str) -> None:
         """Note that a test gave no number, unless it has a verdict already."""
+        if test in self._found.alike:
+            # Neither here nor on any side, as with a test that is marked to be skipped: there is nothing to compare.
+            self._by_test.pop(test, None)
         if not self.measured(test):
             super().skip(test, why)
 
@@ -84,7 +104,7 @@ class PairedSession(Session):
     def conclude(self, complete: Iterable[str]) -> Outcome:
         """Return the run and all verdicts."""
         facts = context(self.rootdir)
-        facts |= {"base": self.against.base, "against": self.against.ref}
+        facts |= self.commits.context
         if self.against.head:
             facts |= {"commit": self.against.head, "dirty": "no"}
         skipped = tuple(self.recorder.skipped.values())

@@ -66,10 +66,20 @@ class Gate(Measuring):
         """Let the session do what must be done before the first test runs."""
         stopped = session.testsfailed and not session.config.option.continue_on_collection_errors
         if not (session.config.option.collectonly or stopped):
-            self.session.prepare([item.nodeid for item in session.items if measures(item)])
+            try:
+                self.session.prepare([item.nodeid for item in session.items if measures(item)])
+            except PePerfError as error:
+                raise pytest.UsageError(str(error)) from error
         return (yield)
 
     # One test
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail a test that would end or hold up this process too, instead of running it."""
+        if why := self.session.unfit(item.nodeid):
+            pytest.fail(f"not run here, because it broke a process of its own: {why}", pytrace=False)
+        super().pytest_runtest_setup(item)
 
     def after_call(self, item: pytest.Item, seconds: float) -> None:
         """Judge the test, and fail it if it got worse."""
@@ -86,7 +96,9 @@ class Gate(Measuring):
         failing = [judgement for judgement in judgements if self.session.fails(judgement)]
         if failing:
             self.told.update(judgement.key for judgement in failing)
-            pytest.fail("\n\n".join(terminal.failure(judgement) for judgement in failing), pytrace=False)
+            pytest.fail(
+                "\n\n".join(terminal.failure(judgement, self.session.commits) for judgement in failing), pytrace=False
+            )
 
     def after_report(self, test: str, report: pytest.TestReport) -> None:
         """Remember that the test has run."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -17,7 +20,7 @@ from pytest_pe_perf.judge.pairs_verdict import judge_pairs, suspects
 from pytest_pe_perf.measure import fresh
 from pytest_pe_perf.measure.command import Place
 from pytest_pe_perf.measure.paired.canary import CANARY
-from pytest_pe_perf.measure.paired.controller import START_UP, Controller, Pass
+from pytest_pe_perf.measure.paired.controller import START_UP, Controller, Pass, Progress
 from pytest_pe_perf.measure.paired.janitor import Workspace
 from pytest_pe_perf.measure.paired.process import Side, moved
 from pytest_pe_perf.measure.paired.trees import Against, Sides, Suite, Trees, check_files
@@ -27,6 +30,7 @@ from pytest_pe_perf.model import (
     Key,
     PairedRow,
     Row,
+    Skipped,
     Verdict,
 )
 
@@ -37,28 +41,37 @@ CONFIRM_TIME = 2.0
 CHECK_TIME, CHECK_RESTARTS = 0.5, 2
 # Fresh processes on each side that weigh a suspect again.
 WEIGH_AGAIN = 2
-PATIENCE_TO_WEIGH = 60.0
 
 
 @dataclass
 class Comparison:
-    """Everything that a comparison of two sides found, for the rows of one set of tests."""
+    """Everything that a comparison of two sides found, for the rows of one set of tests.
+
+    ``failed`` are the tests that have no row, and why; ``alike`` are those of them for which both sides say the same.
+    ``broken`` are the tests that broke a process of head.
+    """
 
     judgements: tuple[Judgement, ...] = ()
     rows: tuple[Row, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
+    alike: frozenset[str] = frozenset()
+    broken: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
 @dataclass
 class Comparer:
-    """Measures and judges tests on two sides. ``progress`` is told of every test of every restart of every pass."""
+    """Measures and judges tests on two sides.
+
+    ``say`` shows a line that stays; ``show`` is told what is done, and of every test of every restart of every pass.
+    """
 
     controller: Controller
     sides: Sides
     workspace: Workspace
     patience: float
     say: Callable[[str], None]
+    show: Callable[[str, Progress | None], None] = lambda _title, _progress: None
 
     def compare(self, tests: Sequence[str], *, memory: bool = True) -> Comparison:
         """Return what is to be said of ``tests``.
@@ -68,7 +81,7 @@ class Comparer:
             SideError: a side cannot even begin.
 
         """
-        first = self.controller.measure(tests, RESTARTS)
+        first = self._controller("screening").measure(tests, RESTARTS)
         self._check(first)
         rows, canaries = _apart(_paired_rows(first))
         doubtful = suspects(rows)
@@ -78,19 +91,26 @@ class Comparer:
             again = list(dict.fromkeys(key.test for key in doubtful))
             restarts = max(doubtful.values())
             self.say(f"pe-perf: {_tests(len(again))} suspected: measuring again in {restarts} pairs of fresh processes")
-            second = self.controller.measure(again, restarts, CONFIRM_TIME, frozenset(doubtful))
+            second = self._controller("confirming").measure(again, restarts, CONFIRM_TIME, frozenset(doubtful))
             self._check(second)
             rows, canaries = _with_confirm(rows, second), _with_confirm(canaries, second)
             if leans_as_a_whole(rows):
                 biased = self._check_suite(tests)
         sung = canaries_say(canaries)
-        weighed = self._weigh(tests) if memory else _Weighed()
+        whole = [test for test in tests if test not in first.failed and test not in second.failed]
+        weighed = self._weigh(whole) if memory and whole else _Weighed()
+        reasons = _reasons(first)
         return Comparison(
             (*judge_pairs(rows, biased=biased or sung.biased, blind=sung.blind), *weighed.judgements),
             (*_rows(first, second), *weighed.rows),
-            _reasons(first),
+            reasons,
+            frozenset(test for test in reasons if _alike(first, test)),
+            {**weighed.broken, **second.broken, **first.broken},
             sung.notes,
         )
+
+    def _controller(self, title: str) -> Controller:
+        return replace(self.controller, progress=lambda progress: self.show(title, progress))
 
     def _check(self, found: Pass) -> None:
         if self.sides.project is not None and found.files:
@@ -110,7 +130,7 @@ class Comparer:
             copy,
             base.bytecode,
         )
-        found = replace(self.controller, head=twin).measure(tests, CHECK_RESTARTS, CHECK_TIME)
+        found = replace(self._controller("checking the suite"), head=twin).measure(tests, CHECK_RESTARTS, CHECK_TIME)
         rows, _ = _apart(_paired_rows(found))
         if not leans_as_a_whole(rows):
             return ""
@@ -118,7 +138,9 @@ class Comparer:
 
     def _weigh(self, tests: Sequence[str]) -> _Weighed:
         """Compare the exact metrics, in fresh processes of both sides."""
-        base, head = self._weigh_sides(tests)
+        answers = self._weigh_sides(tests)
+        lost = _not_weighed(*answers)
+        base, head = ({row.key: row for row in answer.rows if row.key not in lost} for answer in answers)
         judgements = {key: _judge_exact(base.get(key), row) for key, row in head.items()}
         doubtful = [key for key, row in head.items() if suspected(row, judgements[key])]
         if doubtful:
@@ -126,30 +148,50 @@ class Comparer:
             self.say(f"pe-perf: weighing {_tests(len(again))} again in {WEIGH_AGAIN} fresh processes of each side")
             for _ in range(WEIGH_AGAIN):
                 more = self._weigh_sides(again)
-                for known, found in zip((base, head), more, strict=True):
+                for known, answer in zip((base, head), more, strict=True):
+                    found = {row.key: row for row in answer.rows}
                     for key in doubtful:
                         if key in known and key in found:
                             known[key] = replace(known[key], samples=known[key].samples + found[key].samples)
             judgements |= {key: _judge_exact(base.get(key), head[key]) for key in doubtful}
         rows = tuple(replace(row, base=base[key].samples if key in base else ()) for key, row in head.items())
-        return _Weighed(tuple(judgements.values()), rows)
+        broken = {item.test: f"on head, {item.why}" for item in answers[1].skipped if item.test in answers[1].broken}
+        return _Weighed((*judgements.values(), *lost.values()), rows, broken)
 
-    def _weigh_sides(self, tests: Sequence[str]) -> tuple[dict[Key, Row], dict[Key, Row]]:
+    def _weigh_sides(self, tests: Sequence[str]) -> tuple[fresh.Answer, fresh.Answer]:
+        self.show(f"weighing {_tests(len(tests))} on both sides", None)
         # Nothing is timed here, so that both sides may run at once.
         environ = self.controller.layout_environ()
+        started: list[int] = []
+
+        def weigh(side: Side) -> fresh.Answer:
+            patience = fresh.Patience(START_UP, self.patience)
+            place = {"folder": side.folder, "room": self.workspace.path}
+            try:
+                return fresh.weigh(
+                    side.command, tests, **place, patience=patience, environ=side.environ(environ), watch=watch
+                )
+            except fresh.FreshProcessError as error:
+                return fresh.Answer((), tuple(Skipped(test, str(error)) for test in tests))
+
+        def watch(pgid: int) -> None:
+            if over:
+                raise fresh.FreshProcessError("interrupted")
+            started.append(pgid)
+            self.workspace.watch(pgid)
+
+        over = False
         with ThreadPoolExecutor(2) as pool:
-            base, head = pool.map(
-                lambda side: fresh.measure_again(
-                    side.command,
-                    tests,
-                    folder=side.folder,
-                    timeout=START_UP + PATIENCE_TO_WEIGH * len(tests),
-                    environ=side.environ(environ),
-                    memory_only=True,
-                ),
-                (self.sides.base, self.sides.head),
-            )
-        return {row.key: row for row in base.rows}, {row.key: row for row in head.rows}
+            base, head = pool.submit(weigh, self.sides.base), pool.submit(weigh, self.sides.head)
+            try:
+                return base.result(), head.result()
+            except BaseException:
+                # On Ctrl-C nobody waits for those who weigh.
+                over = True
+                for pgid in started:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(pgid, signal.SIGKILL)
+                raise
 
 
 def open_comparer(
@@ -159,6 +201,7 @@ def open_comparer(
     settings: Settings,
     tests: Sequence[str],
     say: Callable[[str], None],
+    show: Callable[[str, Progress | None], None] = lambda _title, _progress: None,
     *,
     whole: bool = True,
 ) -> Comparer:
@@ -185,8 +228,9 @@ def open_comparer(
         place.base_python,
         () if whole else tuple(dict.fromkeys(module_of(test) for test in tests)),
     )
+    show("preparing base and head", None)
     sides = trees.prepare(tests)
-    return Comparer(replace(controller, base=sides.base, head=sides.head), sides, room, settings.timeout, say)
+    return Comparer(replace(controller, base=sides.base, head=sides.head), sides, room, settings.timeout, say, show)
 
 
 def _suite(against: Against, rootdir: Path, config_file: str, own: Sequence[str], tests: Sequence[str]) -> Suite:
@@ -202,6 +246,7 @@ def _suite(against: Against, rootdir: Path, config_file: str, own: Sequence[str]
 class _Weighed:
     judgements: tuple[Judgement, ...] = ()
     rows: tuple[Row, ...] = ()
+    broken: dict[str, str] = field(default_factory=dict)
 
 
 def _judge_exact(base: Row | None, head: Row) -> Judgement:
@@ -211,6 +256,19 @@ def _judge_exact(base: Row | None, head: Row) -> Judgement:
     least = min(values)
     scatter = (max(values) - least) / least if least else 0.0
     return judge(head, BaselineRow(base.key, least, base.source, None, scatter, base.samples[0].made_with))
+
+
+def _not_weighed(base: fresh.Answer, head: fresh.Answer) -> dict[Key, Judgement]:
+    """Return the verdicts on what a side could not weigh."""
+    found = {}
+    for side, answer, other in (("base", base, head), ("head", head, base)):
+        known = {row.key for row in answer.rows}
+        for item in answer.skipped:
+            lost = [row.key for row in other.rows if row.key.test == item.test and row.key not in known]
+            for key in lost or [Key(item.test, "", "allocations")]:
+                if item.why and key not in found:
+                    found[key] = Judgement(key, Verdict.INCONCLUSIVE, f"on {side}: {item.why}")
+    return found
 
 
 def _tests(count: int) -> str:
@@ -240,6 +298,8 @@ def _apart(rows: Iterable[PairedRow]) -> tuple[list[PairedRow], list[PairedRow]]
 
 
 def _problem(found: Pass, test: str) -> str:
+    if test in found.failed and _alike(found, test):
+        return f"on both sides: {next(iter(found.failed[test].values()))}"
     return "; ".join(f"on {side}: {why}" for side, why in found.failed.get(test, {}).items())
 
 
@@ -280,3 +340,8 @@ def _reasons(found: Pass) -> dict[str, str]:
     """Return of tests without any row why they have none."""
     known = {key.test for key in found.arrived}
     return {test: _problem(found, test) for test in found.failed if test not in known}
+
+
+def _alike(found: Pass, test: str) -> bool:
+    why = found.failed[test]
+    return len(why) == 2 and len(set(why.values())) == 1

@@ -19,6 +19,7 @@ from pytest_pe_perf.errors import PePerfError
 from pytest_pe_perf.measure.command import Place
 from pytest_pe_perf.model import Environment, GateReport, Judgement, Key, Point, Run, Verdict
 from pytest_pe_perf.recorder import Bench, Recorder, Subject
+from pytest_pe_perf.report.wording import Commits
 
 # Verdicts that say that the gate could not tell; they fail a test only where the user asked for that.
 UNDECIDED = (Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE, Verdict.NEW, Verdict.MISSING)
@@ -57,12 +58,21 @@ class Session(ABC):
     def mode(self) -> str:
         """What is compared with what, for the header."""
 
+    @property
+    def commits(self) -> Commits | None:
+        """What is measured side by side, if that is what this session does."""
+        return None
+
     def notes(self) -> tuple[str, ...]:
         """Return what the user should know before anything is measured."""
         return ()
 
     def prepare(self, tests: Sequence[str]) -> None:  # noqa: B027 - most have nothing to prepare
         """Do what must be done before the first of ``tests`` runs."""
+
+    def unfit(self, test: str) -> str:  # noqa: ARG002 - most run everything
+        """Return why ``test`` must not be run in this process, if there is a reason."""
+        return ""
 
     def begin(self, test: str) -> None:
         """Forget what an earlier attempt at ``test`` measured in this process."""

@@ -35,19 +35,29 @@ class Fresh(Measuring):
         """Keep what was asked for."""
         items[:] = [item for item in items if item.nodeid in self.request.tests]
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Hand over what was weighed so far, and which test may break the process."""
+        if self.request.memory_only:
+            self._hand_over(nodeid)
+
     def after_call(self, item: pytest.Item, seconds: float) -> None:  # noqa: ARG002
         """Note why a test gave no number."""
         self.done.add(item.nodeid)
         if not self.recorder.rows_of(item.nodeid):
-            self.recorder.skip(item.nodeid, why_nothing(item))
+            # Most tests have nothing to weigh.
+            self.recorder.skip(item.nodeid, "" if self.request.memory_only else why_nothing(item))
 
     def pytest_sessionfinish(self) -> None:
         """Hand over what was measured."""
         for test in self.request.tests:
             if not self.recorder.rows_of(test) and module_of(test) in self.broken:
                 self.recorder.skip(test, self.broken[module_of(test)])
+        self._hand_over()
+
+    def _hand_over(self, running: str = "") -> None:
         rows, skipped = tuple(self.recorder.rows.values()), tuple(self.recorder.skipped.values())
-        fresh.answer(self.request, fresh.Answer(rows, skipped))
+        fresh.answer(self.request, fresh.Answer(rows, skipped, running))
 
 
 class Side(Measuring):

@@ -1,17 +1,20 @@
-"""A session that compares with the baseline in git: a suspicion is settled by fresh processes."""
+"""A session that compares with the baseline in git: a suspicion is settled by fresh processes, or beside its commit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pytest_pe_perf.config import load_settings
 from pytest_pe_perf.environment import context
-from pytest_pe_perf.judge.compare import BASELINE_PROCESSES, judge, suspected
-from pytest_pe_perf.judge.gate import gate, module_of
+from pytest_pe_perf.errors import PePerfError
+from pytest_pe_perf.judge.compare import BASELINE_PROCESSES, DECIDING_PROCESSES, suspected
+from pytest_pe_perf.judge.gate import gate, judged, module_of
 from pytest_pe_perf.measure import fresh
 from pytest_pe_perf.measure.memory import TRACKER_BUSY
-from pytest_pe_perf.model import METRICS, RUN_FORMAT, BaselineRow, Judgement, Key, Row, Run, Verdict
+from pytest_pe_perf.model import METRICS, RUN_FORMAT, BaselineRow, Judgement, Key, Row, Run, Settled, Verdict
 from pytest_pe_perf.session import Outcome, Session
 
 # A fresh process may take this many seconds to start and to collect, and this many times as long as the first one.
@@ -28,6 +31,8 @@ class StoredSession(Session):
     update: bool = False
     reason: str = ""
     baseline: dict[Key, BaselineRow] = field(default_factory=dict)
+    settled: dict[Key, Settled] = field(default_factory=dict)
+    _unsettled: dict[Key, str] = field(default_factory=dict)
 
     @property
     def mode(self) -> str:
@@ -66,6 +71,11 @@ class StoredSession(Session):
         """Judge the rows of ``test``, with fresh processes as long as these could turn a suspicion into a verdict."""
         judgements = self._judge(test)
         for _ in range(TURNS):
+            suspected = [judgement.key for judgement in judgements if self._suspects(judgement)]
+            fresh_ones = [key for key in suspected if key not in self._unsettled]
+            if fresh_ones:
+                self._settle_beside(test, fresh_ones)
+                judgements = self._judge(test)
             doubtful = {j.key: len(self.recorder.rows[j.key].samples) for j in judgements if self._needs_fresh(j)}
             if not doubtful:
                 break
@@ -89,10 +99,77 @@ class StoredSession(Session):
 
     def _judge(self, test: str) -> tuple[Judgement, ...]:
         return tuple(
-            judge(row, self.baseline.get(row.key))
+            self._explained(judged(row, self.baseline.get(row.key), self.settled.get(row.key)))
             for row in self.recorder.rows_of(test)
             if METRICS[row.key.metric].assume != "nothing"
         )
+
+    def _explained(self, judgement: Judgement) -> Judgement:
+        """Say of a suspicion that no pair has settled why not, and how it could be."""
+        why = self._unsettled.get(judgement.key)
+        if why is None or judgement.verdict is not Verdict.INCONCLUSIVE:
+            return judgement
+        return replace(judgement, reason=f"{judgement.reason}; {why}")
+
+    def begin(self, test: str) -> None:
+        """Forget what an earlier attempt at ``test`` measured in this process, and what was settled of it."""
+        super().begin(test)
+        for known in (self.settled, self._unsettled):
+            for key in [key for key in known if key.test == test]:
+                del known[key]
+
+    def _suspects(self, judgement: Judgement) -> bool:
+        """Whether fresh processes have left this time looking slower, whatever a baseline can prove."""
+        comparison = judgement.comparison
+        return (
+            comparison is not None
+            and comparison.tier == "stored"
+            and comparison.n >= DECIDING_PROCESSES
+            and comparison.ratio > 1 + self.recorder.rows[judgement.key].margin
+            and judgement.verdict in (Verdict.INCONCLUSIVE, Verdict.REGRESSED)
+        )
+
+    def _settle_beside(self, test: str, keys: Sequence[Key]) -> None:
+        """Measure ``test`` beside the commits that accepted its doubtful rows, and keep what that says of them."""
+        from pytest_pe_perf.baseline.origin import accepted_at
+
+        origins = accepted_at(self.rootdir, self.baselines, self.environment, keys)
+        commits = dict.fromkeys(origin.commit for origin in origins.values() if origin.commit)
+        found = {commit: self._beside(commit, test) for commit in commits if self.settings.confirm == "auto"}
+        for key in keys:
+            commit = origins[key].commit
+            judgements, why = found.get(commit, ({}, origins[key].why_not or "confirm is set to never"))
+            judgement = judgements.get(key)
+            if judgement is None or judgement.verdict not in (Verdict.REGRESSED, Verdict.UNCHANGED, Verdict.IMPROVED):
+                why = judgement.reason if judgement else why
+                self._unsettled[key] = f"{why}; settle it with: {_against(commit or 'COMMIT', test)}"
+                continue
+            # What the baseline suspects is slower: that it is faster beside its commit dispels the suspicion, no more.
+            word = Verdict.REGRESSED if judgement.verdict is Verdict.REGRESSED else Verdict.UNCHANGED
+            settled = replace(judgement, verdict=word, reason=f"beside {commit[:10]}: {judgement.reason}")
+            self.settled[key] = Settled(settled, self.baseline[key])
+
+    def _beside(self, commit: str, test: str) -> tuple[Mapping[Key, Judgement], str]:
+        """Return what this working tree beside ``commit`` says of ``test``, and why there is nothing where there is."""
+        from pytest_pe_perf.measure.paired.janitor import workspace
+        from pytest_pe_perf.measure.paired.process import SideError
+        from pytest_pe_perf.measure.paired.trees import Against
+        from pytest_pe_perf.pairs import open_comparer
+
+        self.say(f"pe-perf: measuring {test} beside {commit[:10]}, which accepted its baseline")
+        settings = load_settings(self.rootdir, {}, paired=True)
+        try:
+            top = Against.find(self.rootdir, commit).top
+            with workspace() as room:
+                against = Against(top, commit[:10], commit)
+                comparer = open_comparer(room, against, self.place, settings, [test], self.say, whole=False)
+                sides = comparer.sides
+                if not sides.common:
+                    return {}, "; ".join((*sides.new.values(), *sides.changed.values()))
+                found = comparer.compare(sides.common, memory=False)
+        except (PePerfError, SideError) as error:
+            return {}, str(error)
+        return {judgement.key: judgement for judgement in found.judgements}, found.failed.get(test, "it gave no number")
 
     def _needs_fresh(self, judgement: Judgement) -> bool:
         row = self.recorder.rows[judgement.key]
@@ -147,8 +224,10 @@ class StoredSession(Session):
             tuple(self.recorder.rows[key] for key in sorted(self.recorder.rows)),
             tuple(self.recorder.skipped.values()),
             tuple(sorted({*complete, *gone})),
+            tuple(self.settled.values()),
         )
-        return Outcome(run, gate(run, self.baseline))
+        report = gate(run, self.baseline)
+        return Outcome(run, replace(report, judgements=tuple(map(self._explained, report.judgements))))
 
     def _is_unrecorded(self, row: Row) -> bool:
         if METRICS[row.key.metric].assume == "nothing":
@@ -186,3 +265,7 @@ class StoredSession(Session):
         )
         accepted = replace(outcome, report=replace(outcome.report, judgements=judgements))
         return accepted, lines(replace(everything, changes=allowed, left=everything.left + refused))
+
+
+def _against(commit: str, test: str) -> str:
+    return f"pytest --pe-perf --pe-perf-against {commit[:10]} {shlex.quote(test)}"

@@ -12,6 +12,7 @@ from pytest_pe_perf.errors import PePerfError
 
 from .bisect import bisect
 from .doctor import doctor
+from .selftest import selftest
 from .update import update
 
 UNREADABLE = 2
@@ -24,6 +25,7 @@ def cli() -> None:
 
 
 cli.add_command(doctor)
+cli.add_command(selftest)
 cli.add_command(bisect)
 cli.add_command(update)
 

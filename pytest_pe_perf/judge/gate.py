@@ -18,7 +18,7 @@ def gate(run: Run, baseline: Mapping[Key, BaselineRow]) -> GateReport:
     """Judge every row of ``run``, and name the rows of ``baseline`` that the run should have measured and did not."""
     rows = [row for row in run.rows if METRICS[row.key.metric].assume != "nothing"]
     settled = {item.judgement.key: item for item in run.settled}
-    judgements = [_judged(row, baseline.get(row.key), settled.get(row.key)) for row in rows]
+    judgements = [judged(row, baseline.get(row.key), settled.get(row.key)) for row in rows]
     gone, not_run = _absent(run, baseline)
     judgements += [
         Judgement(key, Verdict.MISSING, "it stands in the baseline and nothing measures it any more") for key in gone
@@ -28,7 +28,7 @@ def gate(run: Run, baseline: Mapping[Key, BaselineRow]) -> GateReport:
     return GateReport(run.environment, tuple(judgements), run.skipped, notes)
 
 
-def _judged(row: Row, base: BaselineRow | None, settled: Settled | None) -> Judgement:
+def judged(row: Row, base: BaselineRow | None, settled: Settled | None) -> Judgement:
     """Return what a comparison of two commits has settled already, unless the baseline is another one by now."""
     return settled.judgement if settled is not None and settled.baseline == base else judge(row, base)
 

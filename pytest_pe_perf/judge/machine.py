@@ -158,8 +158,9 @@ class Machine:
 class PairSpread:
     """Code measured beside itself: ``spread`` is the standard deviation of a pair's ratio, as a share.
 
+    ``pairs`` of processes measured so many ``benchmarks``, of which the gate could not decide on ``undecided``.
     ``detectable`` is the smallest change that would be found with ``seconds`` a test, ``false_alarms`` how many of the
-    pairs were taken for a change.
+    benchmarks were taken for changed.
     """
 
     pairs: int
@@ -167,6 +168,8 @@ class PairSpread:
     detectable: float
     seconds: float
     false_alarms: int
+    benchmarks: int
+    undecided: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,13 +452,17 @@ def _addresses(tools: Tools) -> Iterator[Finding]:
 def _pairs(spread: PairSpread | None) -> Iterator[Finding]:
     if spread is None or not math.isfinite(spread.detectable):
         return
-    alarms = f"{spread.false_alarms} of {spread.pairs} pairs of the same code were taken for a change"
+    benchmarks = f"of {spread.benchmarks} benchmarks of the same code"
+    alarms = f"{spread.false_alarms} {benchmarks} were taken for changed"
     more_time = "Give each test more time (--pe-perf-time), or measure on a quieter machine."
-    # One alarm among a few pairs proves nothing.
-    if spread.false_alarms > max(1.0, _FALSE_ALARMS * spread.pairs):
+    # One alarm among a few benchmarks proves nothing.
+    if spread.false_alarms > max(1.0, _FALSE_ALARMS * spread.benchmarks):
         yield Finding("bad", "alarms", alarms, "The gate would fail changes that change nothing.", more_time)
     elif spread.false_alarms:
         yield Finding("note", "alarms", alarms, "One such alarm proves little.", "Run this again.")
+    if spread.undecided:
+        undecided = f"{spread.undecided} {benchmarks} ended without a decision"
+        yield Finding("note", "undecided", undecided, "The gate passes what it cannot decide.", more_time)
     smallest = f"changes below {_percent(spread.detectable)} cannot be proven in {spread.seconds:.3g} s a test"
     if spread.detectable > _WIDEST:
         yield Finding("bad", "pairs", smallest, "A gate that sees only larger ones is no gate.", more_time)

@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, MutableMapping, Sequence
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from pytest_pe_perf.files import write_atomically
 from pytest_pe_perf.model import Row, Skipped
 
 VARIABLE = "PE_PERF_FRESH"
+# How often a process that weighs is looked at.
+_LOOK_EVERY = 0.25
 # Coverage and its helpers would time themselves in a child process.
 _NOT_INHERITED = (
     "COV_CORE_SOURCE",
@@ -43,14 +46,27 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a fresh process measured, and what it could not."""
+    """What a fresh process measured, and what it could not.
+
+    ``running`` is a test that has not come to its end, ``broken`` are those that broke a process that weighed.
+    """
 
     rows: tuple[Row, ...]
     skipped: tuple[Skipped, ...]
+    running: str = ""
+    broken: tuple[str, ...] = ()
 
 
 class FreshProcessError(Exception):
     """A fresh process gave no numbers; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds a process may take to start and to collect, and then for each test."""
+
+    start_up: float
+    test: float
 
 
 def requested(environ: MutableMapping[str, str]) -> Request | None:
@@ -89,7 +105,6 @@ def measure_again(
     folder: Path,
     timeout: float,
     environ: Mapping[str, str] | None = None,
-    memory_only: bool = False,
 ) -> Answer:
     """Run ``command`` in a fresh process for ``tests`` and return what it measured.
 
@@ -101,7 +116,7 @@ def measure_again(
     """
     with tempfile.TemporaryDirectory(prefix="pe-perf-") as name:
         out, log = Path(name) / "rows.json", Path(name) / "log.txt"
-        request = Request(tuple(tests), str(out), memory_only)
+        request = Request(tuple(tests), str(out))
         environ = inherited(os.environ if environ is None else environ)
         environ[VARIABLE] = msgspec.json.encode(request).decode()
         with log.open("wb") as stream:
@@ -109,11 +124,103 @@ def measure_again(
         try:
             return msgspec.json.decode(out.read_bytes(), type=Answer)
         except (OSError, msgspec.DecodeError) as error:
-            last = log.read_text(errors="replace").strip().splitlines()[-3:]
-            said = " / ".join(line.strip() for line in last) or "nothing"
             raise FreshProcessError(
-                f"a fresh process gave no numbers (exit status {status}); it said: {said}"
+                f"a fresh process gave no numbers (exit status {status}); it said: {last_words(log)}"
             ) from error
+
+
+def weigh(
+    command: Sequence[str],
+    tests: Sequence[str],
+    *,
+    folder: Path,
+    room: Path,
+    patience: Patience,
+    environ: Mapping[str, str],
+    watch: Callable[[int], None],
+) -> Answer:
+    """Weigh ``tests`` in a fresh process. A test that ends it or lets it hang is skipped, another one does the others.
+
+    ``room`` is a folder for files, and ``watch`` is told of every process.
+
+    Raises:
+        FreshProcessError: a process could not be started, or did not come to its first test.
+
+    """
+    rows: list[Row] = []
+    skipped: list[Skipped] = []
+    broken: list[str] = []
+    left = list(tests)
+    while left:
+        answer, how = _weigh(command, left, folder, room, patience, environ, watch)
+        rows += [row for row in answer.rows if row.key.test != answer.running]
+        skipped += [item for item in answer.skipped if item.test != answer.running]
+        if not answer.running:
+            break
+        skipped.append(Skipped(answer.running, f"its process {how}"))
+        broken.append(answer.running)
+        over = {answer.running, *(row.key.test for row in answer.rows), *(item.test for item in answer.skipped)}
+        left = [test for test in left if test not in over]
+    return Answer(tuple(rows), tuple(skipped), broken=tuple(broken))
+
+
+def _weigh(
+    command: Sequence[str],
+    tests: Sequence[str],
+    folder: Path,
+    room: Path,
+    patience: Patience,
+    environ: Mapping[str, str],
+    watch: Callable[[int], None],
+) -> tuple[Answer, str]:
+    """Return what a process weighed, and how it ended."""
+    with tempfile.TemporaryDirectory(dir=room) as name:
+        out, log = Path(name) / "rows.json", Path(name) / "log.txt"
+        request = msgspec.json.encode(Request(tuple(tests), str(out), memory_only=True)).decode()
+        with log.open("wb") as stream:
+            process = _start(command, {**inherited(environ), VARIABLE: request}, folder, stream.fileno())
+        try:
+            watch(process.pid)
+            how = _wait_for_progress(process, out, patience)
+        finally:
+            # Whatever its tests have left behind goes too.
+            _end(process)
+        how = f"{how}; it said: {last_words(log)}"
+        try:
+            return msgspec.json.decode(out.read_bytes(), type=Answer), how
+        except (OSError, msgspec.DecodeError) as error:
+            raise FreshProcessError(f"a process that was to weigh {how}") from error
+
+
+def _wait_for_progress(process: subprocess.Popen[bytes], out: Path, patience: Patience) -> str:
+    """Wait until the process ends, or writes nothing to ``out`` for too long; return how it ended."""
+    written, limit = 0, patience.start_up
+    since = time.monotonic()
+    while time.monotonic() <= since + limit:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return ending(process.wait(_LOOK_EVERY))
+        with contextlib.suppress(FileNotFoundError):
+            now = out.stat().st_mtime_ns
+            if now != written:
+                written, limit, since = now, patience.test, time.monotonic()
+    return f"said nothing for {limit:.0f} s"
+
+
+def ending(status: int) -> str:
+    """Return in words how a process ended."""
+    if status >= 0:
+        return f"ended with status {status}"
+    # A system out of memory kills in this way, and says nothing.
+    why = " (out of memory?)" if status == -signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-status).name}{why}"
+
+
+def last_words(log: Path) -> str:
+    """Return the last lines that a process printed, as one."""
+    with contextlib.suppress(OSError):
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        return " / ".join(lines[-3:])[-300:] or "nothing"
+    return "nothing"
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
@@ -121,9 +228,9 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in environ.items() if key not in _NOT_INHERITED}
 
 
-def _run(command: Sequence[str], environ: Mapping[str, str], folder: Path, log: int, timeout: float) -> int:
+def _start(command: Sequence[str], environ: Mapping[str, str], folder: Path, log: int) -> subprocess.Popen[bytes]:
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             cwd=folder,
             env=dict(environ),
@@ -135,6 +242,10 @@ def _run(command: Sequence[str], environ: Mapping[str, str], folder: Path, log: 
         )
     except OSError as error:
         raise FreshProcessError(f"a fresh process could not be started: {error}") from error
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str], folder: Path, log: int, timeout: float) -> int:
+    process = _start(command, environ, folder, log)
     try:
         return process.wait(timeout)
     except subprocess.TimeoutExpired as error:

@@ -165,11 +165,12 @@ def chart(
     limit: float | None = None,
     budget: float | None = None,
     marks: int = 120,
+    word: str = "accepted",
 ) -> Chart | None:
     """Return the trend of a row, oldest point first, or None where there is nothing to draw.
 
     ``accepted`` is the baseline's value, ``limit`` the value at its threshold, ``budget`` the absolute limit; ``marks``
-    is how many points may carry a mark.
+    is how many points may carry a mark and ``word`` says what the baseline's value is.
     """
     values = [point.value for point in points if math.isfinite(point.value)]
     if not values:
@@ -194,7 +195,7 @@ def chart(
             Level(number(place(tick)), format_quantity(tick, unit)) for tick in nice_ticks(bottom, top, unit)
         ),
         x_ticks=_x_ticks(points, places),
-        baseline=level(accepted, "accepted"),
+        baseline=level(accepted, word),
         threshold=threshold,
         # Beyond the threshold is the forbidden ground: from the top of the drawing down to the line.
         band=("0", threshold.y) if threshold else None,

@@ -12,23 +12,29 @@ from pytest_pe_perf.model import METRICS, GateReport, Judgement, Key, Point, Row
 from pytest_pe_perf.units import format_quantity
 
 from .chart import Chart, Spark, chart, number, spark, when
+from .distribution import Distribution, distribution
 from .method import Paragraph, method
 from .screen import printable, shorten
 from .wording import (
     ORDER,
     SIGN,
+    Commits,
     Level,
     accept_command,
     bounds,
     change,
+    commits_of,
     could_have_seen,
+    how_to_let_pass,
+    measured_in,
     old_to_new,
-    processes,
     quantity,
     reproduce_command,
     result,
     style,
     threshold,
+    weak,
+    word,
     worst_first,
 )
 
@@ -80,6 +86,7 @@ class RowView:
     metric: str
     title: str
     verdict: str
+    word: str
     style: str
     sign: str
     fails: bool
@@ -92,7 +99,9 @@ class RowView:
     values: tuple[Fact, ...]
     proof: tuple[Fact, ...]
     readings: tuple[Fact, ...]
+    distribution: Distribution | None
     accept: str
+    pass_anyway: str
     reproduce: str
     spark: Spark | None
     chart: Chart | None
@@ -107,7 +116,7 @@ class TestView:
 
     anchor: str
     test: str
-    verdict: str
+    word: str
     style: str
     sign: str
     fails: bool
@@ -136,6 +145,8 @@ class Page:
     advice: str
     found: tuple[str, ...]
     started: str
+    compared: str
+    now: str
     cards: tuple[RowView, ...]
     chips: tuple[Chip, ...]
     rows: tuple[RowView, ...]
@@ -152,11 +163,13 @@ def prepare(run: Run, report: GateReport, trends: Mapping[Key, Sequence[Point]],
     judgements = worst_first(report)
     measured = {row.key: row for row in run.rows}
     marks = min(max(_MARKS_IN_ALL // max(len(judgements), 1), _FEWEST_MARKS), _MOST_MARKS)
+    commits = commits_of(run.context)
     rows = tuple(
-        _row(judgement, measured.get(judgement.key), _trend(judgement, trends, run), marks) for judgement in judgements
+        _row(judgement, measured.get(judgement.key), _trend(judgement, trends, run), marks, commits)
+        for judgement in judgements
     )
-    outcome = result(report)
-    headline, advice = _answer(report, outcome.level)
+    outcome = result(report, commits)
+    headline, advice = _answer(report, outcome.level, commits)
     return Page(
         meta=meta or Meta(),
         level=outcome.level,
@@ -166,13 +179,15 @@ def prepare(run: Run, report: GateReport, trends: Mapping[Key, Sequence[Point]],
         # Where nothing failed the advice already says what the hint says.
         found=tuple(map(unbroken, outcome.parts if outcome.level == "bad" else outcome.found)),
         started=when(run.started),
+        compared=f"{printable(commits.sentence)}, measured side by side" if commits else "",
+        now="Head" if commits else "Now",
         cards=tuple(row for row in rows if row.fails),
         chips=_chips(report),
         rows=rows,
         tests=_tests(rows, run),
         skipped=tuple(Fact(printable(item.test), printable(item.why)) for item in report.skipped),
         notes=tuple(map(printable, report.notes)),
-        identity=_identity(run),
+        identity=_identity(run, commits),
         context=tuple(Fact(printable(name), printable(value)) for name, value in sorted(run.context.items())),
         method=method(run),
     )
@@ -199,27 +214,49 @@ def _failed(report: GateReport) -> str:
     return f"{tests} {'is' if count == 1 else 'are'} over budget"
 
 
-def _answer(report: GateReport, level: Level) -> tuple[str, str]:
+def _answer(report: GateReport, level: Level, commits: Commits | None) -> tuple[str, str]:
     """Return what a hurried reader wants to know, and what there is to do."""
     if level == "bad":
-        return _failed(report), "Make it good again, or accept it with a reason: the cards below hold the commands."
+        return _failed(report), (
+            "Make it good again; the cards below say how to measure it, and what else there is to do."
+            if commits
+            else "Make it good again, or accept it with a reason: the cards below hold the commands."
+        )
     if level == "good":
         accepted = " beyond what was accepted" if report.count(Verdict.ACCEPTED) else ""
-        return f"Nothing got worse{accepted}", "There is nothing to do."
+        return f"Nothing got worse{accepted}", _nothing_to_do(report)
     if not report.judgements:
         return (
             "Nothing was measured",
             f"No performance test gave a number{'; below stands why' * bool(report.skipped)}.",
         )
     if report.count(Verdict.NEW) == len(report.judgements):
-        return "Nothing to compare with yet", "Accept these numbers as the baseline with: pe-perf update"
+        return "Nothing to compare with yet", (
+            "Base has none of these tests; they are compared once they are merged."
+            if commits
+            else "Accept these numbers as the baseline with: pe-perf update"
+        )
     left = sum(report.count(verdict) for verdict in (Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE, Verdict.MISSING))
     if left:
         rows = "row" if left == 1 else "rows"
         return f"No failure, and {left} {rows} left open", "The table below says of each row what is missing."
     if report.count(Verdict.NEW):
-        return "Nothing got worse, and there are new rows", "Accept what is new as the baseline with: pe-perf update"
+        return "Nothing got worse, and there are new rows", (
+            "What is new is compared once it is merged."
+            if commits
+            else "Accept what is new as the baseline with: pe-perf update"
+        )
     return "Nothing got worse where it was measured", "Some tests were not measured; below stands why."
+
+
+def _nothing_to_do(report: GateReport) -> str:
+    blind = sum(weak(judgement) and judgement.key.metric == "latency" for judgement in report.judgements)
+    if not blind:
+        return "There is nothing to do."
+    rows = "1 time is" if blind == 1 else f"{blind} times are"
+    return (
+        f"There is nothing to do, but {rows} weak: a longer --pe-perf-time or a quieter machine sees smaller changes."
+    )
 
 
 def _chips(report: GateReport) -> tuple[Chip, ...]:
@@ -240,10 +277,14 @@ def _same_moment(one: str, other: str) -> bool:
     return datetime.fromisoformat(one) == datetime.fromisoformat(other)
 
 
-def _row(judgement: Judgement, row: Row | None, points: list[Point], marks: int) -> RowView:
+def _row(judgement: Judgement, row: Row | None, points: list[Point], marks: int, commits: Commits | None) -> RowView:
     key, comparison = judgement.key, judgement.comparison
     metric = METRICS.get(key.metric)
     unit = metric.unit if metric else "1"
+    # A suspicion against a baseline may be settled in pairs too: there base is a commit as well.
+    pairs = commits is not None or (comparison is not None and comparison.tier == "paired")
+    limit = comparison.base * (1 + comparison.threshold) if comparison and comparison.base and not pairs else None
+    acceptable = commits is None and judgement.verdict is not Verdict.OVER_BUDGET
     return RowView(
         anchor=anchor(key.test),
         test=printable(key.test),
@@ -252,7 +293,8 @@ def _row(judgement: Judgement, row: Row | None, points: list[Point], marks: int)
         metric=printable(key.metric),
         title=metric.title if metric else "",
         verdict=judgement.verdict,
-        style=style(judgement.verdict),
+        word=word(judgement),
+        style=f"{style(judgement.verdict)} weak" if weak(judgement) else style(judgement.verdict),
         sign=SIGN[judgement.verdict],
         fails=judgement.fails,
         now=quantity(judgement, judgement.value),
@@ -261,25 +303,32 @@ def _row(judgement: Judgement, row: Row | None, points: list[Point], marks: int)
         bar=_bar(judgement),
         headline=_headline(judgement),
         reason=printable(judgement.reason),
-        values=tuple(_values(judgement)),
-        proof=tuple(_proof(judgement)),
+        values=tuple(_values(judgement, ("base", "head") if pairs else ("accepted", "now"))),
+        proof=tuple(_proof(judgement, commits)),
         readings=tuple(_readings(row)) if row else (),
-        accept="" if judgement.verdict is Verdict.OVER_BUDGET else accept_command(key.test),
-        reproduce=reproduce_command(key.test),
+        distribution=distribution(row) if row and row.base else None,
+        accept=accept_command(key.test) if acceptable else "",
+        pass_anyway="" if acceptable else printable(_sentence(how_to_let_pass(judgement, commits))),
+        reproduce=reproduce_command(key.test, commits),
         spark=spark(points, unit),
         chart=chart(
             points,
             unit,
             f"{metric.title if metric else key.metric} over {len(points)} runs",
             accepted=comparison.base if comparison else None,
-            limit=comparison.base * (1 + comparison.threshold) if comparison and comparison.base else None,
+            limit=limit,
             budget=judgement.budget.limit if judgement.budget else None,
             marks=marks,
+            word="base" if pairs else "accepted",
         ),
         rank=ORDER.index(judgement.verdict),
         sort_now="" if judgement.value is None else repr(judgement.value),
         sort_change=repr(comparison.ratio) if comparison and math.isfinite(comparison.ratio) else "",
     )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _headline(judgement: Judgement) -> str:
@@ -307,23 +356,25 @@ def _bar(judgement: Judgement) -> Bar | None:
     return Bar(number(low), number(max(high - low, 3.0)), number(place(comparison.ratio)), number(50 + limit))
 
 
-def _values(judgement: Judgement) -> Iterator[Fact]:
-    """Yield the values that were compared."""
+def _values(judgement: Judgement, names: tuple[str, str]) -> Iterator[Fact]:
+    """Yield the values that were compared, under the names of the old one and the new one."""
     if judgement.value is not None:
-        yield Fact("now", quantity(judgement, judgement.value))
+        yield Fact(names[1], quantity(judgement, judgement.value))
     if judgement.comparison is not None:
-        yield Fact("accepted", quantity(judgement, judgement.comparison.base))
+        yield Fact(names[0], quantity(judgement, judgement.comparison.base))
         yield Fact("change", change(judgement.comparison.ratio))
 
 
-def _proof(judgement: Judgement) -> Iterator[Fact]:
+def _proof(judgement: Judgement, commits: Commits | None) -> Iterator[Fact]:
     """Yield what the verdict rests on, name by name."""
     comparison = judgement.comparison
     if comparison is not None:
         yield Fact("95 % interval", bounds(comparison))
+        if comparison.tier == "paired" and comparison.base > 0:
+            yield Fact("in the fastest reading", change(comparison.head / comparison.base))
         yield Fact("threshold", threshold(comparison))
         yield Fact("could have seen", could_have_seen(comparison))
-        yield Fact("measured in", processes(comparison.n))
+        yield Fact("measured in", measured_in(comparison, commits))
         yield Fact("tier", comparison.tier)
     if judgement.budget is not None:
         yield Fact("budget", printable(judgement.budget.text))
@@ -332,6 +383,11 @@ def _proof(judgement: Judgement) -> Iterator[Fact]:
 def _readings(row: Row) -> list[Fact]:
     """Return how the readings scattered, in the process that measured the smallest value."""
     best = min(row.samples, key=lambda sample: sample.value)
+    if row.base:
+        every = sum(sample.count for sample in row.samples)
+        calls = "1 call" if best.calls == 1 else f"{best.calls:,} calls"
+        made_with = [Fact("measured with", printable(best.made_with))] if best.made_with else []
+        return [Fact("readings of head", f"{every:,}, of {calls} each"), *made_with]
     facts = [Fact("readings", f"{best.count:,}, of {best.calls:,} {'call' if best.calls == 1 else 'calls'} each")]
     if len(best.quantiles) == 7:
         unit = METRICS[row.key.metric].unit
@@ -355,8 +411,8 @@ def _tests(rows: Sequence[RowView], run: Run) -> tuple[TestView, ...]:
             TestView(
                 name,
                 worst.test,
-                worst.verdict,
-                worst.style,
+                worst.word if worst.metric == "latency" else worst.verdict,
+                worst.style if worst.metric == "latency" else style(worst.verdict),
                 worst.sign,
                 worst.fails,
                 tuple(own),
@@ -378,7 +434,7 @@ def _unjudged(run: Run) -> dict[str, list[Fact]]:
     return facts
 
 
-def _identity(run: Run) -> tuple[Fact, ...]:
+def _identity(run: Run, commits: Commits | None) -> tuple[Fact, ...]:
     who = run.environment
     facts = (
         ("implementation", who.implementation),
@@ -386,6 +442,6 @@ def _identity(run: Run) -> tuple[Fact, ...]:
         ("system", who.os),
         ("CPU", who.cpu),
         ("cores", str(who.cores)),
-        ("baseline folder", who.slug),
+        *(() if commits else (("baseline folder", who.slug),)),
     )
     return tuple(Fact(name, printable(value)) for name, value in facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -12,14 +13,21 @@ from pytest_pe_perf.units import format_quantity, format_seconds
 from .screen import pad, printable, shorten, shorten_id, width_of, wrap, wrap_parts
 from .wording import (
     SIGN,
+    Commits,
     accept_command,
     change,
+    commits_of,
+    could_have_seen,
+    how_to_let_pass,
     interval,
+    measured_in,
     old_to_new,
-    processes,
     quantity,
+    reproduce_command,
     result,
     threshold,
+    weak,
+    word,
     worst_first,
 )
 
@@ -41,6 +49,7 @@ _MARKUP = {
     Verdict.IMPROVED: {"cyan": True},
     Verdict.UNCHANGED: {},
 }
+_WEAK = {"yellow": True}
 _DIM = {"light": True}
 _LEVEL = {
     "bad": {"red": True, "bold": True},
@@ -71,12 +80,12 @@ def header(mode: str, seconds: float) -> str:
     return f"pe-perf: {printable(mode)}; {format_seconds(seconds)} per test"
 
 
-def failure(judgement: Judgement) -> str:
-    """Return the message of a failed test: what got worse, by how much, how sure, and how to accept it."""
-    return "\n".join(_failure(judgement))
+def failure(judgement: Judgement, commits: Commits | None = None) -> str:
+    """Return the message of a failed test: what got worse, by how much, how sure, and what can be done."""
+    return "\n".join(_failure(judgement, commits))
 
 
-def _failure(judgement: Judgement) -> Iterator[str]:
+def _failure(judgement: Judgement, commits: Commits | None) -> Iterator[str]:
     key, comparison, budget = judgement.key, judgement.comparison, judgement.budget
     metric = METRICS[key.metric]
     what = f"{metric.title} ({metric.name}) {judgement.verdict}"
@@ -87,11 +96,15 @@ def _failure(judgement: Judgement) -> Iterator[str]:
     else:
         yield old_to_new(judgement, comparison)
         yield (
-            f"{interval(comparison)}, threshold {threshold(comparison)}, {processes(comparison.n)}, "
+            f"{interval(comparison)}, threshold {threshold(comparison)}, {measured_in(comparison, commits)}, "
             f"tier {comparison.tier}"
         )
+    if commits is not None:
+        yield f"reproduce with: {reproduce_command(key.test, commits)}"
     if judgement.verdict is Verdict.OVER_BUDGET and budget is not None:
-        yield f"limit {printable(budget.text)}: meet the budget or change it in the marker; no update lifts it"
+        yield f"limit {printable(budget.text)}: {how_to_let_pass(judgement, commits)}"
+    elif commits is not None:
+        yield how_to_let_pass(judgement, commits)
     else:
         yield f"accept with: {accept_command(key.test)}"
 
@@ -99,7 +112,8 @@ def _failure(judgement: Judgement) -> Iterator[str]:
 def summary(report: GateReport, run: Run, *, width: int = 80, verbosity: int = 0) -> list[Line]:
     """Return the report as lines of at most ``width`` columns, worst first, the result in one sentence last.
 
-    Rows that did not change are a count unless ``verbosity`` is positive; a negative one leaves only what failed.
+    Rows that did not change are a count unless ``verbosity`` is positive; a negative one leaves only what failed. A
+    latency that could not have shown what its threshold promises is no mere count.
     """
     # A terminal narrower than a word is no terminal; pytest itself falls back to 80.
     width = max(width, 1)
@@ -107,19 +121,24 @@ def summary(report: GateReport, run: Run, *, width: int = 80, verbosity: int = 0
     if verbosity > 0:
         lines += _not_judged(run, width)
     if verbosity >= 0:
-        lines += _remarks(report, width)
-    return [*lines, *_sentence(report, width)]
+        lines += _remarks(report, width, verbosity)
+    return [*lines, *_sentence(report, commits_of(run.context), width)]
 
 
 def _shown(report: GateReport, verbosity: int) -> list[Judgement]:
     rows = worst_first(report)
     if verbosity < 0:
         return [judgement for judgement in rows if judgement.fails]
-    return rows if verbosity else [judgement for judgement in rows if judgement.verdict is not Verdict.UNCHANGED]
+    return rows if verbosity else [judgement for judgement in rows if _tells(judgement)]
 
 
-def _sentence(report: GateReport, width: int) -> list[Line]:
-    outcome = result(report)
+def _tells(judgement: Judgement) -> bool:
+    """Whether the row is shown without being asked for."""
+    return judgement.verdict is not Verdict.UNCHANGED or (weak(judgement) and judgement.key.metric == "latency")
+
+
+def _sentence(report: GateReport, commits: Commits | None, width: int) -> list[Line]:
+    outcome = result(report, commits)
     return [Line(text, _LEVEL[outcome.level]) for text in wrap_parts("pe-perf: ", outcome.parts, width)]
 
 
@@ -131,7 +150,7 @@ def _table(judgements: Sequence[Judgement], width: int) -> Iterator[Line]:
     if frame:
         yield Line(frame.row(_HEAD[0], _HEAD[1:]), _DIM)
     # A reason that many rows share is said once, beneath the last of them.
-    for _, group in groupby(judgements, key=lambda j: (j.verdict, j.reason)):
+    for _, group in groupby(judgements, key=_alike):
         same = list(group)
         for judgement in same:
             row = cells[judgement.key]
@@ -139,12 +158,17 @@ def _table(judgements: Sequence[Judgement], width: int) -> Iterator[Line]:
         yield from _reason(same, width)
 
 
+def _alike(judgement: Judgement) -> tuple[str, str]:
+    """Return what rows have in common that share a reason; weak ones of a metric do, whatever else was found."""
+    return word(judgement), judgement.key.metric if weak(judgement) else judgement.reason
+
+
 def _cells(judgement: Judgement) -> _Cells:
     comparison = judgement.comparison
-    word = f"{judgement.verdict.upper() if judgement.fails else judgement.verdict}"
+    said = f"{SIGN[judgement.verdict]} {judgement.verdict.upper() if judgement.fails else word(judgement)}"
     figures = (change(comparison.ratio), _brackets(comparison.low, comparison.high)) if comparison else ("", "")
-    others = (judgement.key.metric, quantity(judgement, judgement.value), *figures, f"{SIGN[judgement.verdict]} {word}")
-    return _Cells(judgement.key.label, others, _MARKUP[judgement.verdict])
+    others = (judgement.key.metric, quantity(judgement, judgement.value), *figures, said)
+    return _Cells(judgement.key.label, others, _WEAK if weak(judgement) else _MARKUP[judgement.verdict])
 
 
 def _brackets(low: float, high: float) -> str:
@@ -191,11 +215,19 @@ def _stacked(row: _Cells, width: int) -> Iterator[Line]:
 
 def _reason(same: Sequence[Judgement], width: int) -> Iterator[Line]:
     first = same[0]
-    if first.verdict is Verdict.UNCHANGED or not first.reason:
-        return
-    rows = "" if len(same) == 1 else f"all {len(same)}: "
-    for text in wrap(f"{rows}{first.reason}", width, "   "):
-        yield Line(text, _DIM)
+    reason = _sight(same) if weak(first) else "" if first.verdict is Verdict.UNCHANGED else first.reason
+    if reason:
+        rows = "" if len(same) == 1 else f"all {len(same)}: "
+        yield from (Line(text, _DIM) for text in wrap(f"{rows}{reason}", width, "   "))
+
+
+def _sight(same: Sequence[Judgement]) -> str:
+    """Return the smallest change that weak rows of one metric could have seen, and what they should have."""
+    comparisons = sorted((j.comparison for j in same if j.comparison), key=lambda c: c.detectable)
+    least, most = could_have_seen(comparisons[0]), could_have_seen(comparisons[-1])
+    seen = least if least == most else f"{least} to {most}"
+    promised = " or ".join(dict.fromkeys(threshold(c) for c in sorted(comparisons, key=lambda c: c.threshold)))
+    return f"a change below {seen} goes unseen, and the threshold is {promised}"
 
 
 def _not_judged(run: Run, width: int) -> Iterator[Line]:
@@ -210,13 +242,25 @@ def _not_judged(run: Run, width: int) -> Iterator[Line]:
             )
 
 
-def _remarks(report: GateReport, width: int) -> Iterator[Line]:
+def _remarks(report: GateReport, width: int, verbosity: int) -> Iterator[Line]:
     unchanged = report.count(Verdict.UNCHANGED)
     if unchanged:
-        yield from (Line(text) for text in wrap(f"{unchanged} unchanged", width, " "))
+        text = f"{unchanged} unchanged{_weak_ones(report, verbosity)}"
+        yield from (Line(line) for line in wrap(text, width, " "))
     for item in report.skipped:
         for text in wrap(f"not measured: {item.test}: {item.why}", width, " "):
             yield Line(text, {"yellow": True})
     for note in report.notes:
         for text in wrap(f"note: {note}", width, " "):
             yield Line(text)
+
+
+def _weak_ones(report: GateReport, verbosity: int) -> str:
+    """Return how many of the unchanged rows prove little: ``", 3 of them weak: 1 latency, 2 tail (-v lists all)"``."""
+    blind = [judgement for judgement in worst_first(report) if weak(judgement)]
+    if not blind:
+        return ""
+    counts = Counter(judgement.key.metric for judgement in blind)
+    listed = verbosity > 0 or all(map(_tells, blind))
+    kinds = ", ".join(f"{count} {metric}" for metric, count in counts.items())
+    return f", {len(blind)} of them weak: {kinds}{'' if listed else ' (-v lists all)'}"

@@ -6,6 +6,7 @@ import math
 import shlex
 import statistics
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +28,7 @@ ORDER = (
     Verdict.UNCHANGED,
 )
 _RANK = {verdict: rank for rank, verdict in enumerate(ORDER)}
+_METRIC_RANK = {metric: rank for rank, metric in enumerate(METRICS)}
 
 # A sign beside every word, so that nothing rests on colour alone.
 SIGN = {
@@ -43,9 +45,44 @@ SIGN = {
 
 _COMPARED = {Verdict.REGRESSED, Verdict.IMPROVED, Verdict.UNCHANGED, Verdict.ACCEPTED}
 _COMPARED_WITH_NUMBERS = {Verdict.INCONCLUSIVE, Verdict.OVER_BUDGET}
+# What the option `margin` of a marker can widen.
+_WITH_MARGIN = {"latency", "first", "tail", "collector"}
 _GOOD = {Verdict.IMPROVED, Verdict.UNCHANGED, Verdict.ACCEPTED}
 
 Level = Literal["bad", "unsure", "good"]
+# So many digits of a commit tell it apart.
+_DIGITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """What was measured side by side. ``ref`` is the user's word for the base; without ``head`` it is the working tree.
+
+    Where a report has none of these, the run was compared with a baseline in git.
+    """
+
+    ref: str
+    base: str
+    head: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Head against base: ``"the working tree against 1a2b3c4d5e (main)"``."""
+        head = self.head[:_DIGITS] if self.head else "the working tree"
+        return f"{head} against {self.base[:_DIGITS]} ({self.ref})"
+
+    @property
+    def context(self) -> dict[str, str]:
+        """The facts by which a run remembers them."""
+        facts = {"against": self.ref, "base": self.base}
+        return facts | {"head": self.head} if self.head else facts
+
+
+def commits_of(context: Mapping[str, str]) -> Commits | None:
+    """Return what a run of this context measured side by side."""
+    if "against" not in context:
+        return None
+    return Commits(context["against"], context.get("base", ""), context.get("head", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +114,28 @@ def style(verdict: str) -> str:
 
 def worst_first(report: GateReport) -> list[Judgement]:
     """Return the judgements, the most significant first."""
-    return sorted(report.judgements, key=lambda j: (_RANK[j.verdict], -_significance(j), j.key))
+    return sorted(report.judgements, key=lambda j: (_RANK[j.verdict], _blindness(j), -_significance(j), j.key))
+
+
+def _blindness(judgement: Judgement) -> int:
+    """Return a number that puts weak rows before those that saw what they promise, metric by metric."""
+    return _METRIC_RANK.get(judgement.key.metric, 0) if weak(judgement) else len(METRICS)
+
+
+def weak(judgement: Judgement) -> bool:
+    """Whether the row is called unchanged by pairs that would not have shown the change that its threshold promises."""
+    comparison = judgement.comparison
+    return (
+        judgement.verdict is Verdict.UNCHANGED
+        and comparison is not None
+        and comparison.tier == "paired"
+        and comparison.detectable > comparison.threshold
+    )
+
+
+def word(judgement: Judgement) -> str:
+    """Return the verdict in words: ``"unchanged, weak"``."""
+    return f"{judgement.verdict}, weak" if weak(judgement) else judgement.verdict
 
 
 def _significance(judgement: Judgement) -> float:
@@ -114,14 +172,17 @@ def bounds(comparison: Comparison) -> str:
 def old_to_new(judgement: Judgement, comparison: Comparison) -> str:
     """Return ``"0.75 ms -> 0.84 ms, +12.0 %"``.
 
-    The ratio of times is one of times divided by the reference workload's; where that moves it visibly away from the
-    ratio of the two numbers shown, the text says so, lest it seem to contradict itself.
+    The ratio is not always that of the two numbers shown: against a baseline it is one of times divided by the
+    reference workload's, and in pairs it is the median of the pairs' ratios. Where it visibly differs the text says so,
+    lest it seem to contradict itself.
     """
-    text = (
-        f"{quantity(judgement, comparison.base)} -> {quantity(judgement, comparison.head)}, {change(comparison.ratio)}"
-    )
+    values = f"{quantity(judgement, comparison.base)} -> {quantity(judgement, comparison.head)}"
     plain = comparison.head / comparison.base if comparison.base else comparison.ratio
-    return f"{text} at equal machine speed" if abs(plain - comparison.ratio) > 0.005 else text
+    if abs(plain - comparison.ratio) <= 0.005:
+        return f"{values}, {change(comparison.ratio)}"
+    if comparison.tier == "paired":
+        return f"{values} at the fastest, {change(comparison.ratio)} in the median"
+    return f"{values}, {change(comparison.ratio)} at equal machine speed"
 
 
 def threshold(comparison: Comparison) -> str:
@@ -134,9 +195,13 @@ def could_have_seen(comparison: Comparison) -> str:
     return "any growth from 0" if comparison.detectable == math.inf else change(1 + comparison.detectable)
 
 
-def processes(n: int) -> str:
-    """Return ``"3 processes"``."""
-    return "1 process" if n == 1 else f"{n} processes"
+def measured_in(comparison: Comparison, commits: Commits | None = None) -> str:
+    """Return what the numbers come from: ``"3 processes"``, ``"6 pairs of processes"``, ``"3 processes a side"``."""
+    n = comparison.n
+    if comparison.tier == "paired":
+        return "1 pair of processes" if n == 1 else f"{n} pairs of processes"
+    processes = "1 process" if n == 1 else f"{n} processes"
+    return f"{processes} a side" if commits else processes
 
 
 def accept_command(test: str) -> str:
@@ -144,9 +209,23 @@ def accept_command(test: str) -> str:
     return f'pe-perf update {shell_quote(test)} --reason "..."'
 
 
-def reproduce_command(test: str) -> str:
+def how_to_let_pass(judgement: Judgement, commits: Commits | None = None) -> str:
+    """Return what can be done about a failing row besides making it good again, where no command does it."""
+    if judgement.verdict is Verdict.OVER_BUDGET:
+        lifted = "" if commits else "; no update lifts it"
+        return f"meet the budget or change it in the marker{lifted}"
+    merged = "nothing to update: the next comparison starts from the commit that this is merged into"
+    if judgement.key.metric in _WITH_MARGIN:
+        return f"{merged}; a wider `margin` in the test's marker accepts it in this one"
+    return merged
+
+
+def reproduce_command(test: str, commits: Commits | None = None) -> str:
     """Return the command that measures this one test again."""
-    return f"pytest {shell_quote(test)} --pe-perf"
+    if commits is None:
+        return f"pytest {shell_quote(test)} --pe-perf"
+    head = f"--pe-perf-head {shell_quote(commits.head)} " if commits.head else ""
+    return f"pytest --pe-perf --pe-perf-against {shell_quote(commits.ref)} {head}{shell_quote(test)}"
 
 
 def shell_quote(text: str) -> str:
@@ -168,10 +247,11 @@ def _shell_escape(character: str) -> str:
     return f"\\{character}" if character in "\\'" else character
 
 
-def result(report: GateReport) -> Result:
+def result(report: GateReport, commits: Commits | None = None) -> Result:
     """Return the sentence that a reader who reads only one sees."""
     found = (_counts(report), _not_measured(report), _sight(report))
-    return Result(_level(report), tuple(part for part in found if part), _hint(report))
+    hint = _hint(report) if commits is None else _hint_of_pairs(report)
+    return Result(_level(report), tuple(part for part in found if part), hint)
 
 
 def compared(judgement: Judgement) -> bool:
@@ -192,6 +272,8 @@ def _counts(report: GateReport) -> str:
         return "nothing measured"
     counts = [(verdict, report.count(verdict)) for verdict in ORDER]
     seen = ", ".join(f"{count} {verdict}" for verdict, count in counts if count)
+    if blind := sum(map(weak, report.judgements)):
+        seen += f" ({blind} weak)"  # the unchanged ones are the last
     if any(map(compared, report.judgements)):
         return seen
     total = len(report.judgements)
@@ -211,13 +293,27 @@ def _hint(report: GateReport) -> str:
     return "accept what is new with: pe-perf update" if report.count(Verdict.NEW) else ""
 
 
+def _hint_of_pairs(report: GateReport) -> str:
+    waiting = report.count(Verdict.NEW) + report.count(Verdict.NOT_COMPARABLE)
+    return (
+        f"compared with base once merged: the {waiting} {'row' if waiting == 1 else 'rows'} that it does not have"
+        if waiting
+        else ""
+    )
+
+
 def _sight(report: GateReport) -> str:
-    """Return what the run could have seen: silence below that proves nothing."""
-    seen = [
-        judgement.comparison.detectable
+    """Return what the run could have seen: silence below that proves nothing.
+
+    Other metrics than the latency have thresholds of their own, which are wider: they would blur the number.
+    """
+    noisy = [
+        judgement
         for judgement in report.judgements
         if judgement.comparison is not None and compared(judgement) and METRICS[judgement.key.metric].assume == "noisy"
     ]
+    timed = [judgement for judgement in noisy if judgement.key.metric == "latency"] or noisy
+    seen = [judgement.comparison.detectable for judgement in timed if judgement.comparison is not None]
     if not seen:
         return ""
     middle, worst = change(1 + statistics.median(seen)), change(1 + max(seen))

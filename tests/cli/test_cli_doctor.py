@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from pytest_pe_perf.cli import cli
+from pytest_pe_perf.cli import cli, trial
 from pytest_pe_perf.judge.machine import (
     Cores,
     Host,
@@ -24,7 +24,9 @@ from pytest_pe_perf.judge.machine import (
     findings,
     fitness,
 )
+from pytest_pe_perf.judge.trial import Change, Judged, Measured, Ran
 from pytest_pe_perf.measure import machine as probes
+from pytest_pe_perf.model import Key, Verdict
 from pytest_pe_perf.report import diagnosis
 
 # The package has the command under the module's own name.
@@ -47,13 +49,16 @@ BLIND = Machine(
     Neighbours(3.0),
     Tools("", "", "", ""),
 )
-PAIRS = PairSpread(30, 0.018, 0.024, 2.0, 0)
+PAIRS = PairSpread(30, 0.018, 0.024, 2.0, 0, 4)
 
 
-def run(*arguments: str, encoding: str = "utf-8", **environ: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, encoding: str = "utf-8", cwd: Path | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Run the real command on this machine, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", "from pytest_pe_perf.cli import main; main()", "doctor", *arguments],
+        cwd=cwd,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "80", **environ},
         capture_output=True,
         encoding=encoding,
@@ -63,9 +68,12 @@ def run(*arguments: str, encoding: str = "utf-8", **environ: str) -> subprocess.
     return done
 
 
-def told(monkeypatch: pytest.MonkeyPatch, machine: Machine, *arguments: str) -> Result:
-    """Run the command with what was seen of another machine."""
+def told(
+    monkeypatch: pytest.MonkeyPatch, machine: Machine, *arguments: str, spread: PairSpread | None = None
+) -> Result:
+    """Run the command with what was seen of another machine, and of pairs on it."""
     monkeypatch.setattr(probes, "examine", lambda: machine)
+    monkeypatch.setattr(VERB, "_pairs", lambda: spread)
     monkeypatch.setenv("COLUMNS", "80")
     return CliRunner().invoke(cli, ["doctor", *arguments])
 
@@ -75,35 +83,48 @@ def shown(machine: Machine, spread: PairSpread | None = None, width: int = 80) -
     return diagnosis.lines(machine, found, fitness(machine, found, spread), spread, width)
 
 
-def test_on_this_machine() -> None:
-    """The facts, the findings and the result are printed, in 80 columns and without colour."""
-    done = run(PYTHONIOENCODING="utf-8")
-    assert done.returncode in {0, 1}
+def test_on_this_machine(tmp_path: Path) -> None:
+    """The facts, the findings and the result are printed, in 80 columns and without colour.
+
+    Without git no pairs can be measured: that is said, and nobody can tell whether the machine is fit.
+    """
+    done = run(PYTHONIOENCODING="utf-8", PATH=str(tmp_path))
+    assert done.returncode == 3
     out = done.stdout.splitlines()
     heads = [line.split()[0] for line in out if line and not line.startswith(" ")]
     assert heads[:7] == ["machine", "timer", "cores", "speed", "neighbours", "tools", "kernel"]
-    assert ("not fit to gate" in out) == (done.returncode == 1)
-    assert out[-1].startswith("smallest change this machine can prove")
+    assert out[-2:] == [
+        "could not tell whether this machine is fit to gate",
+        "smallest change this machine can prove: unknown, no pairs were measured",
+    ]
     assert max(map(len, out)) <= 80
     assert "\x1b" not in done.stdout
-    assert done.stderr == ""
+    assert done.stderr == "pe-perf: git cannot be started: No such file or directory\n"
 
 
-def test_json_on_this_machine(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="pairs are measured on Linux and macOS")
+def test_json_on_this_machine() -> None:
     """Everything that was seen is printed as JSON, and nothing else; the exit status says the same as the file."""
     done = run("--json", PYTHONIOENCODING="ascii", encoding="ascii")
     seen = json.loads(done.stdout)
-    assert done.returncode == {"fit": 0, "not fit": 1, "unknown": 3}[seen["fitness"]]
+    assert done.returncode == {"fit": 0, "not fit": 1, "unknown": 3}[seen["fitness"]], done.stderr
     assert seen.keys() == {"fitness", "promise", "findings", "machine", "spread"}
     assert seen["machine"].keys() == {"host", "timer", "cores", "speeds", "neighbours", "tools"}
     assert seen["machine"]["timer"]["look"] > 0
     assert {finding["level"] for finding in seen["findings"]} <= {"good", "note", "bad"}
+    spread = seen["spread"]
+    assert (spread["benchmarks"], spread["seconds"]) == (4, 2.0)
+    decided = spread["benchmarks"] - spread["undecided"]
+    assert spread["pairs"] >= 2 * decided
+    assert (spread["detectable"] is None) == (decided == 0)
+    assert 0 <= spread["false_alarms"] <= decided
 
 
 def test_help_has_an_example() -> None:
     """The help names the exit statuses and an example."""
     out = CliRunner().invoke(cli, ["doctor", "--help"]).output
     assert "Exit status: 0 fit to gate, 1 not fit, 3 could not tell." in out
+    assert "--suite" in out
     assert "Example: pe-perf doctor" in out
     assert "doctor" in CliRunner().invoke(cli, ["--help"]).output
 
@@ -128,21 +149,33 @@ def test_findings_say_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_pairs_end_in_the_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once pairs are measured, the last line says what this machine can prove, in text and as JSON."""
-    monkeypatch.setattr(VERB, "_pairs", lambda *_: PAIRS)
+    """The last line says what this machine can prove, in text and as JSON."""
     promise = "smallest change this machine can prove in 2 s a test: 2.4 % (30 pairs)"
-    assert told(monkeypatch, BUSY).output.splitlines()[-1] == promise
-    seen = json.loads(told(monkeypatch, BUSY, "--json").output)
+    assert told(monkeypatch, BUSY, spread=PAIRS).output.splitlines()[-1] == promise
+    seen = json.loads(told(monkeypatch, BUSY, "--json", spread=PAIRS).output)
     assert (seen["promise"], seen["spread"]["pairs"]) == (promise, 30)
 
 
 def test_pairs_that_did_not_settle(monkeypatch: pytest.MonkeyPatch) -> None:
     """A spread that is no number is no promise, and no number in JSON either."""
-    monkeypatch.setattr(VERB, "_pairs", lambda *_: replace(PAIRS, detectable=float("inf")))
-    done = told(monkeypatch, BUSY, "--json")
+    done = told(monkeypatch, BUSY, "--json", spread=replace(PAIRS, detectable=float("inf")))
     seen = json.loads(done.output)
     assert (done.exit_code, seen["fitness"], seen["spread"]["detectable"]) == (3, "unknown", None)
     assert seen["promise"].endswith("the pairs did not settle")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pairs are measured on Linux and macOS")
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_a_gate_that_does_not_run(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    """Where pytest fails in the throw-away project, its last words are repeated and nobody can tell."""
+    monkeypatch.setattr(probes, "examine", lambda: UNFIT)
+    monkeypatch.setattr(trial, "_PLUGINS", ("pytest_pe_perf.nowhere",))
+    done = CliRunner().invoke(cli, ["doctor", *arguments])
+    assert done.exit_code == 3
+    assert "pe-perf: the gate could not be run (pytest's exit status 1): " in done.stderr
+    assert "No module named 'pytest_pe_perf.nowhere'" in done.stderr
+    if arguments:
+        assert json.loads(done.stdout)["spread"] is None
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
@@ -169,3 +202,94 @@ def test_many_cores_are_cut_short() -> None:
     assert any("... and 4 faster cores" in line for line in text)
     assert any(line.split()[:3] == ["11", "20.0", "µs"] for line in text)
     assert any("cores 0-2,8 usable of 16 online" in line for line in text)
+
+
+# --- a suite ------------------------------------------------------------------------------------------------------
+
+SUITE = """
+import pytest
+
+@pytest.mark.parametrize("size", [60, 90])
+def test_sort(pe_latency, pe_memory, size):
+    assert pe_latency(sorted, list(range(size))[::-1])[0] == 0
+    pe_memory(sorted, list(range(size))[::-1])
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a project in git with a module of tests."""
+    project = tmp_path / "project"
+    (project / "tests").mkdir(parents=True)
+    (project / "tests" / "test_x.py").write_text(SUITE)
+    (project / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+    for arguments in (
+        ("init", "-q"),
+        ("add", "."),
+        ("-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-q", "-m", "one"),
+    ):
+        subprocess.run(["git", *arguments], cwd=project, check=True)
+    return project
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pairs are measured on Linux and macOS")
+def test_suite(project: Path) -> None:
+    """HEAD is compared with itself: a line for each test with what it could show, and how many rows cried wolf."""
+    done = run("--suite", "tests", "-k", "60", "--pe-perf-time", "40 ms", cwd=project)
+    out = done.stdout.splitlines()
+    assert done.returncode in {0, 1}, done.stderr
+    assert out[0].split() == ["test", "detects", "spread", "margin", "time", "promise"]
+    assert out[1].startswith("tests/test_x.py::test_sort[60]")
+    assert out[2] == ""
+    text = " ".join(out)
+    assert ("false alarms: 0 of" in text) == (done.returncode == 0)
+    assert max(map(len, out)) <= 80
+    # Neither run file nor report of the user's are touched.
+    assert not (project / ".pe-perf" / "run.json").exists()
+    assert not (project / ".pe-perf" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "seen"),
+    [
+        (("tests",), 2, "tests is for pytest: give it together with --suite"),
+        (("-x",), 2, "-x is for pytest"),
+        (("--suite", "--pe-perf-time", "4"), 2, "is not a duration"),
+        (("--suite", "--pe-perf-time=4"), 2, "is not a duration"),
+        (("--suite", "nowhere"), 3, "the gate could not be run (pytest's exit status 4): "),
+        (("--suite", "--nonsense"), 3, "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_suite_that_cannot_be(project: Path, arguments: tuple[str, ...], status: int, seen: str) -> None:
+    """What cannot be meant is refused, and where pytest does not run it is repeated what it said."""
+    done = run(*arguments, cwd=project)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert seen in done.stderr
+
+
+def test_suite_without_git(tmp_path: Path) -> None:
+    """Where there is no HEAD, nothing can be told."""
+    (tmp_path / "test_x.py").write_text(SUITE)
+    done = run("--suite", "--json", cwd=tmp_path, GIT_CEILING_DIRECTORIES=str(tmp_path.parent))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "not in the work tree of a git repository" in done.stderr
+
+
+def test_suite_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON tells the same and nothing else is printed; a false alarm is an exit status of 1."""
+    key = Key("test_x.py::test_a", "", "latency")
+    change = Change(1.06, 1.04, 1.08, 6, 0.05, None, "paired")
+    ran = Ran((Judged(key, Verdict.REGRESSED, "so", change),), (Measured(key, 0.01),), ("a note",))
+    monkeypatch.setattr(trial, "try_suite", lambda *_: ran)
+    done = CliRunner().invoke(cli, ["doctor", "--suite", "--json"])
+    seen = json.loads(done.output)
+    assert done.exit_code == 1
+    assert (seen["rows"], len(seen["false_alarms"]), seen["notes"]) == (1, 1, ["a note"])
+    assert seen["benchmarks"][0]["detectable"] is None
+    assert seen["benchmarks"][0]["time"] is None
+
+
+def test_suite_with_no_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing was compared, nobody can tell."""
+    monkeypatch.setattr(trial, "try_suite", lambda *_: Ran(()))
+    assert CliRunner().invoke(cli, ["doctor", "--suite"]).exit_code == 3

@@ -79,7 +79,7 @@ class Project:
         )
         return Result(done.returncode, done.stdout + done.stderr)
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, **environ: str) -> subprocess.Popen[str]:
         """Start the gate and return while it runs."""
         return subprocess.Popen(
             (sys.executable, "-m", "pytest", *PLUGINS, "--pe-perf", *args),
@@ -88,7 +88,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=self.environ(),
+            env=self.environ(**environ),
             # A shell that starts this suite in the background lets all its children ignore Ctrl-C.
             preexec_fn=_listen_to_ctrl_c if os.name == "posix" else None,  # noqa: PLW1509
         )
@@ -164,6 +164,91 @@ class Project:
         finally:
             connection.close()
         return int(count)
+
+
+# Rounds so short that most are undisturbed on a machine that is busy, and a margin that the canary is well beyond.
+PAIRED_SETTINGS = """
+[tool.pe_perf]
+time = "20 ms"
+threshold = "400 %"
+margin = "200 %"
+"""
+# From bad to good: what is to be said of a test with several rows.
+ORDER = ("regressed", "over budget", "inconclusive", "not comparable", "missing", "new", "improved", "unchanged")
+
+
+class Repository(Project):
+    """A project in a git repository, with a temporary folder of its own, in which everything that is left is seen."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.room = folder.parent / "room"
+        self.room.mkdir()
+        super().__init__(folder)
+        self.settings("")
+        self.write(".gitignore", ".pe-perf/\n__pycache__/\n.pytest_cache/\njunit.xml\n")
+        self.git("init", "--quiet", "--initial-branch=main")
+
+    def settings(self, text: str) -> None:
+        self.write("pyproject.toml", PAIRED_SETTINGS + text)
+
+    def environ(self, **more: str) -> dict[str, str]:
+        known = {"TMPDIR": str(self.room), "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        people = {f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        return super().environ(**known, **people, **more)
+
+    def git(self, *args: str) -> str:
+        done = self.command("git", *args)
+        assert done.status == 0, done.out
+        return done.out.strip()
+
+    def commit(self, message: str = "a change") -> str:
+        """Commit everything and return the hash."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", f"--message={message}")
+        return self.git("rev-parse", "HEAD")
+
+    def against(self, ref: str, *args: str, **environ: str) -> Result:
+        """Compare with ``ref`` and check that nothing is left of it."""
+        plugins = (sys.executable, "-m", "pytest", *PLUGINS, "--pe-perf", f"--pe-perf-against={ref}")
+        done = self.command(*plugins, *args, **environ)
+        assert self.left() == [], done.out
+        return done
+
+    def left(self) -> list[str]:
+        """Return what is left of us: folders for temporary files, and processes that know that place."""
+        return [path.name for path in self.room.glob("pe-perf*")] + self.processes()
+
+    def processes(self) -> list[str]:
+        """Return the commands that run with this repository's temporary folder; none where the system does not say."""
+        mark, found = f"TMPDIR={self.room}".encode(), []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (place / "environ").read_bytes().split(b"\0") and "\nState:\tZ" not in (
+                    place / "status"
+                ).read_text(errors="replace"):
+                    found.append((place / "cmdline").read_text(errors="replace").replace("\0", " "))
+            except OSError:
+                continue
+        return found
+
+    def worst(self) -> dict[str, str]:
+        """Return the worst verdict on each test."""
+        found: dict[str, str] = {}
+        for (test, _, _), verdict in self.verdicts().items():
+            found[test] = min(found.get(test, verdict), verdict, key=ORDER.index)
+        return found
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def shared_repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A repository for the tests of a module that look at one run from different sides."""
+    return Repository(tmp_path_factory.mktemp("repository") / "project")
 
 
 @pytest.fixture

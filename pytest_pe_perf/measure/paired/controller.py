@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from pytest_pe_perf.judge.paired import estimate, problem
 from pytest_pe_perf.measure.paired import rounds
 from pytest_pe_perf.measure.paired.canary import CANARY
 from pytest_pe_perf.measure.paired.process import Layout, Side, SideError, SideProcess, cores, pair
@@ -23,25 +24,33 @@ START_UP = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a pass is: the restart (from 1) of so many, the test (from 1) of so many."""
+    """Where a pass is: the restart (from 1) of so many, the test (from 1) of so many.
+
+    ``seconds`` is the time that the test gets in this restart; ``ratio`` is what the restarts before say of its latency,
+    with the ends of the 95 % interval.
+    """
 
     restart: int
     restarts: int
     test: int
     tests: int
     name: str
+    seconds: float = 0.0
+    ratio: tuple[float, float, float] | None = None
 
 
 @dataclass(slots=True)
 class Pass:
     """What the restarts of one pass measured, and of which tests they could not measure what.
 
-    ``files`` is what each side had imported in the end.
+    ``broken`` are the tests that ended head's process, or let it hang. ``files`` is what each side had imported in the
+    end.
     """
 
     measured: dict[Key, list[Measured]] = field(default_factory=dict)
     arrived: dict[Key, Arrived] = field(default_factory=dict)
     failed: dict[str, dict[SideName, str]] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
     files: dict[SideName, dict[str, str]] = field(default_factory=dict)
 
     def fail(self, test: str, side: SideName, why: str) -> None:
@@ -188,9 +197,15 @@ class Controller:
                 for test in talk.run():
                     left.remove(test)
             except SideError as error:
-                broken = talk.running or left[0]
-                found.fail(broken, "base" if error.side == "base" else "head", f"{error} while it ran {broken}")
-                return left[left.index(broken) + 1 :] if broken in left else left[1:]
+                if not left:
+                    return []  # everything was measured; a fixture of the session broke its end
+                # One that broke before it measured anything, such as in a fixture, is the next in the order.
+                broken = talk.running if talk.running in left else left[0]
+                why = f"{error} while it ran {broken}"
+                found.fail(broken, "base" if error.side == "base" else "head", why)
+                if error.side == "head":
+                    found.broken.setdefault(broken, why)
+                return left[left.index(broken) + 1 :]
         return []
 
 
@@ -281,11 +296,17 @@ class _LockStep:
         yield head.test
 
     def _show(self, arrived: Arrived, number: int) -> None:
-        turn = self._turn
         if arrived.test != CANARY:
+            turn, key = self._turn, Key(arrived.test, arrived.name, arrived.metric)
             self._controller.progress(
                 Progress(
-                    turn.restart + 1, turn.restarts, number + 1, turn.tests, Key(arrived.test, arrived.name, "").label
+                    turn.restart + 1,
+                    turn.restarts,
+                    number + 1,
+                    turn.tests,
+                    key.label,
+                    arrived.seconds * turn.share,
+                    _ratio_so_far(self._found.measured.get(key, ())),
                 )
             )
 
@@ -335,6 +356,14 @@ class _LockStep:
             collector=head.collector,
             clock=clock,
         )
+
+
+def _ratio_so_far(measured: Sequence[Measured]) -> tuple[float, float, float] | None:
+    restarts = [one.restart for one in measured]
+    if not restarts or problem(restarts, 1):
+        return None
+    estimated = estimate(restarts)
+    return estimated.ratio, estimated.low, estimated.high
 
 
 def _by_side(base: Arrived, head: Arrived) -> tuple[tuple[SideName, Arrived], tuple[SideName, Arrived]]:

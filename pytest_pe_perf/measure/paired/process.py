@@ -19,7 +19,7 @@ from random import Random
 
 import msgspec
 
-from pytest_pe_perf.measure.fresh import inherited
+from pytest_pe_perf.measure.fresh import ending, inherited, last_words
 from pytest_pe_perf.measure.paired import start, wire
 from pytest_pe_perf.measure.paired.wire import FromSide, ToSide
 
@@ -187,22 +187,8 @@ class SideProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_SECONDS_TO_END)
         status = self._process.returncode
-        how = "stopped talking"
-        if status is not None:
-            how = f"ended with status {status}"
-            if status < 0:
-                how = f"was killed by {signal.Signals(-status).name}"
-                if status == -signal.SIGKILL:
-                    how += " (out of memory?)"
+        how = "stopped talking" if status is None else ending(status)
         return SideError(self.side.name, f"{self.side.name}'s process {how}; it said: {last_words(self._log)}")
-
-
-def last_words(log: Path) -> str:
-    """Return the last lines that a process printed, as one."""
-    with contextlib.suppress(OSError):
-        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        return " / ".join(lines[-3:])[-300:] or "nothing"
-    return "nothing"
 
 
 def cores() -> list[int]:

@@ -1,0 +1,105 @@
+"""A suspicion against a baseline is settled beside the commit that accepted it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SLOW = "range(20000)"
+TESTS = """
+import work
+
+def test_slow(pe_latency):
+    pe_latency(work.f)
+
+def test_other(pe_latency):
+    pe_latency(work.g)
+"""
+WORK = """
+def f():
+    return sum(range(1000))
+
+def g():
+    return sum(range(900))
+"""
+
+
+def git(folder: Path, *args: str) -> str:
+    command = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false", *args)
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(project):
+    """A project whose baseline was accepted in a commit."""
+    git(project.folder, "init", "-q")
+    project.write(".gitignore", ".pe-perf/\n__pycache__/\n")
+    project.write("work.py", WORK)
+    project.write("tests/test_it.py", TESTS)
+    project.settings('[tool.pytest.ini_options]\npythonpath = ["."]\n')
+    project.gate("--pe-perf-update")
+    git(project.folder, "add", "-A")
+    git(project.folder, "commit", "-qm", "accepted")
+    return project
+
+
+def make_baseline_faster(project, test: str, times: int) -> None:
+    """Let the accepted value be one that the code never had, as on a machine that was faster then."""
+    value = project.rows()[test, "latency"]["value"]
+    project.edit_row(test, "latency", value=float(f"{value / times:.4g}"))
+
+
+def test_a_slower_test_is_red_beside_its_commit_and_can_be_accepted(repository):
+    """The verdict rests on a pair, names the commit, fails that test alone, and the printed command accepts it."""
+    accepted = git(repository.folder, "rev-parse", "HEAD")
+    repository.write("work.py", WORK.replace("range(1000)", SLOW))
+    result = repository.gate("-rA")
+    assert result.status == 1
+    assert "1 failed, 1 passed" in result.out
+    assert f"beside {accepted[:10]}" in result.out
+    assert "tier paired" in result.out
+    assert repository.verdicts()["test_slow", "", "latency"] == "regressed"
+    assert repository.verdicts()["test_other", "", "latency"] == "unchanged"
+    updated = repository.pe_perf("update", "tests/test_it.py::test_slow", "--reason", "meant")
+    assert updated.status == 0, updated.out
+    git(repository.folder, "add", "-A")
+    git(repository.folder, "commit", "-qm", "accepted again")
+    again = repository.gate()
+    assert again.status == 0, again.out
+
+
+def test_a_baseline_of_faster_days_is_no_regression(repository):
+    """Where the commit that accepted the row is as slow today, the test passes and the reason says so."""
+    make_baseline_faster(repository, "test_slow", 20)
+    git(repository.folder, "commit", "-qam", "from another machine")
+    result = repository.gate()
+    assert result.status == 0, result.out
+    assert repository.verdicts()["test_slow", "", "latency"] == "unchanged"
+    assert "beside" in repository.reasons()["test_slow latency"]
+
+
+@pytest.mark.parametrize("why", ["not committed", "never"])
+def test_what_no_pair_settles_is_judged_as_before(repository, why):
+    """An uncommitted row, or confirm = never: five processes decide."""
+    make_baseline_faster(repository, "test_slow", 20)
+    if why == "never":
+        git(repository.folder, "commit", "-qam", "from another machine")
+        text = (repository.folder / "pyproject.toml").read_text()
+        repository.write("pyproject.toml", text.replace('time = "20 ms"', 'time = "20 ms"\nconfirm = "never"'))
+    result = repository.gate()
+    assert result.status == 1
+    assert "tier stored" in result.out
+    assert repository.verdicts()["test_slow", "", "latency"] == "regressed"
+
+
+def test_what_cannot_be_settled_says_how_it_could(repository):
+    """Within what a stored baseline can prove, and without a commit, the row is inconclusive and names the command."""
+    text = (repository.folder / "pyproject.toml").read_text()
+    repository.write("pyproject.toml", text.replace('margin = "300 %"', 'margin = "100 %"'))
+    make_baseline_faster(repository, "test_slow", 3)
+    result = repository.gate()
+    assert result.status == 0, result.out
+    assert repository.verdicts()["test_slow", "", "latency"] == "inconclusive"
+    assert "--pe-perf-against COMMIT" in repository.reasons()["test_slow latency"]
