@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_pe_perf.environment import context
@@ -11,7 +11,7 @@ from pytest_pe_perf.errors import SidesError
 from pytest_pe_perf.measure.paired.janitor import workspace
 from pytest_pe_perf.measure.paired.process import SideError
 from pytest_pe_perf.measure.paired.trees import Against, Sides
-from pytest_pe_perf.model import METRICS, RUN_FORMAT, GateReport, Judgement, Key, Run, Verdict
+from pytest_pe_perf.model import METRICS, RUN_FORMAT, GateReport, Judgement, Key, Point, Run, Verdict
 from pytest_pe_perf.pairs import Comparison, open_comparer
 from pytest_pe_perf.recorder import Bench, Subject
 from pytest_pe_perf.report.progress import Meter, Silent
@@ -113,3 +113,7 @@ class PairedSession(Session):
         judgements = tuple(judgement for found in self._by_test.values() for judgement in found)
         judged = tuple(j for j in judgements if METRICS[j.key.metric].assume != "nothing")
         return Outcome(run, GateReport(self.environment, judged, skipped, (*self._notes, *self._found.notes)))
+
+    def _remember(self, outcome: Outcome) -> Mapping[Key, Sequence[Point]]:
+        """Append the run to the history, unless it is of a commit that was named: the history goes with the work."""
+        return {} if self.against.head else super()._remember(outcome)

@@ -16,6 +16,7 @@ import sysconfig
 from importlib import metadata
 from pathlib import Path
 
+from . import git
 from .model import Environment
 
 _SYSTEMS = {"linux": "linux", "darwin": "darwin", "win32": "windows"}
@@ -139,13 +140,15 @@ def _brand() -> str:
 
 def _git_status(rootdir: Path) -> str:
     # One call for all three facts. Untracked files are not looked for: in a large tree that takes seconds.
-    return _output(["git", "-C", str(rootdir), "status", "--porcelain=v2", "--branch", "--untracked-files=no"])
+    question = ("status", "--porcelain=v2", "--branch", "--untracked-files=no")
+    with contextlib.suppress(git.GitError):
+        return git.run(rootdir, *question, seconds=_SECONDS_TO_WAIT).decode("utf-8", "replace")
+    return ""
 
 
 def _output(command: list[str]) -> str:
     """Return what the command printed; nothing where it is absent, fails or hangs."""
-    # Without optional locks a `git status` of ours never stands in the way of the user's own git.
-    environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    environ = {**os.environ, "LC_ALL": "C"}
     try:
         done = subprocess.run(command, capture_output=True, env=environ, timeout=_SECONDS_TO_WAIT, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -138,6 +138,7 @@ class Comparer:
 
     def _weigh(self, tests: Sequence[str]) -> _Weighed:
         """Compare the exact metrics, in fresh processes of both sides."""
+        self.show(f"weighing {_tests(len(tests))} on both sides", None)
         answers = self._weigh_sides(tests)
         lost = _not_weighed(*answers)
         base, head = ({row.key: row for row in answer.rows if row.key not in lost} for answer in answers)
@@ -159,7 +160,6 @@ class Comparer:
         return _Weighed((*judgements.values(), *lost.values()), rows, broken)
 
     def _weigh_sides(self, tests: Sequence[str]) -> tuple[fresh.Answer, fresh.Answer]:
-        self.show(f"weighing {_tests(len(tests))} on both sides", None)
         # Nothing is timed here, so that both sides may run at once.
         environ = self.controller.layout_environ()
         started: list[int] = []

@@ -41,6 +41,12 @@ class Fresh(Measuring):
         if self.request.memory_only:
             self._hand_over(nodeid)
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self) -> None:
+        """Hand over what was weighed so far: this test has not broken the process."""
+        if self.request.memory_only:
+            self._hand_over()
+
     def after_call(self, item: pytest.Item, seconds: float) -> None:  # noqa: ARG002
         """Note why a test gave no number."""
         self.done.add(item.nodeid)
@@ -100,5 +106,5 @@ class Side(Measuring):
         All fixtures are torn down by now. What would follow is a report that nobody reads, for a second or more.
         """
         self.talk.send(Ended(imports.loaded_files()))
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # noqa: SLF001 - os._exit does not call them
         os._exit(0)

@@ -73,7 +73,7 @@ class StoredSession(Session):
         for _ in range(TURNS):
             suspected = [judgement.key for judgement in judgements if self._suspects(judgement)]
             fresh_ones = [key for key in suspected if key not in self._unsettled]
-            if fresh_ones:
+            if fresh_ones and not self.update:  # who accepts wants no proof
                 self._settle_beside(test, fresh_ones)
                 judgements = self._judge(test)
             doubtful = {j.key: len(self.recorder.rows[j.key].samples) for j in judgements if self._needs_fresh(j)}

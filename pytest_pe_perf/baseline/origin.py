@@ -5,31 +5,17 @@ from __future__ import annotations
 import ast
 import json
 import os
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from pytest_pe_perf import git
 from pytest_pe_perf.model import Environment, Key
 
 from .names import file_name, folder_of
 
-# Where a git hook or an alias says the repository is; ours is the one that the baselines stand in.
-_ELSEWHERE = (
-    "GIT_DIR",
-    "GIT_COMMON_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_PREFIX",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_SHALLOW_FILE",
-    "GIT_GRAFT_FILE",
-    "GIT_NAMESPACE",
-    "GIT_LITERAL_PATHSPECS",
-)
 # File names are always quoted the same way, and no daemon is started for a question of milliseconds.
 _PLAIN = ("-c", "core.quotePath=true", "-c", "core.fsmonitor=false")
 _SECONDS_TO_WAIT = 30.0
@@ -230,24 +216,15 @@ class _NoIgnoreRevsFileError(_Unknown):
 
 
 def _output(folder: Path, arguments: Iterable[str], stdin: str, settings: Mapping[str, str]) -> bytes:
-    environ = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
-    environ |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **settings}
+    asked = stdin.encode("utf-8", "surrogateescape")
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *_PLAIN, *arguments],
-            input=stdin.encode("utf-8", "surrogateescape"),
-            capture_output=True,
-            env=environ,
-            timeout=_SECONDS_TO_WAIT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _Unknown(f"git did not answer within {_SECONDS_TO_WAIT:.0f} s") from error
-    except OSError as error:
-        raise _Unknown(f"git cannot be started: {error.strerror or error}") from error
-    if done.returncode:
-        raise _why(done.stderr.decode("utf-8", "replace"), folder)
-    return done.stdout
+        return git.run(folder, *_PLAIN, *arguments, seconds=_SECONDS_TO_WAIT, stdin=asked, environ=settings)
+    except git.GitError as error:
+        if error.missing:
+            raise _Unknown(f"git cannot be started: {error}") from error
+        if error.status is None:
+            raise _Unknown(f"git did not answer within {_SECONDS_TO_WAIT:.0f} s") from error
+        raise _why(error.said, folder) from error
 
 
 def _why(said: str, folder: Path) -> _Unknown:

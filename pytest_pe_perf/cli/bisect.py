@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +19,16 @@ from .project import RUN_FILE, find_root
 
 if TYPE_CHECKING:
     from pytest_pe_perf.measure.paired.bisect import Answer, Commit, Finding, Step
+    from pytest_pe_perf.measure.paired.janitor import Workspace
 
 COULD_NOT_TELL = 3
 _SECONDS_TO_END = 15.0
 # What pytest exits with where its command line names nothing (usage error, nothing collected).
 _NAMES_NOTHING = (4, 5)
+# Whose rows decide where a test has them: its time and its counts. The others scatter too much from commit to commit
+# for a search that believes each answer.
+_TIMES = ("latency", "import")
+_COUNTS = ("peak", "allocations", "retained")
 # Accepted means worse, and that a person said why: who asks where it got worse means that commit too.
 _WORSE = ("regressed", "accepted")
 _NOT_WORSE = ("unchanged", "improved")
@@ -46,11 +49,16 @@ def bisect(revisions: str, nodeid: str, duration: str | None, first_parent: bool
     Exit status: 0 found, 2 unknown commits or test, 3 could not tell or nothing to find.
     """
     from pytest_pe_perf.measure.paired.bisect import find_first_bad, resolve
+    from pytest_pe_perf.measure.paired.janitor import workspace
 
+    if os.name != "posix":
+        raise BaseError("commits can be measured side by side on Linux and macOS only")
     root = find_root(Path.cwd(), RUN_FILE)
     _check(nodeid, duration)
     good, bad = resolve(root, revisions)
-    with _pairs(root, good, nodeid, duration) as pairs:
+    options = () if duration is None else ("--pe-perf-time", duration)
+    with workspace() as room:
+        pairs = Pairs(root, good, nodeid, options, room)
 
         def tell(step: Step) -> None:
             if not as_json:
@@ -109,7 +117,7 @@ class _Judgements:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a pair said of a commit: the row that decided, or why there is none."""
+    """What a pair said of a commit: the row that decided, and what is to be said of it, or why there is none."""
 
     answer: Answer
     row: _Judged | None = None
@@ -118,13 +126,13 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Measures commits beside ``good``, each by a pytest of its own, and remembers what was seen."""
+    """Measures commits beside ``good``, each by a pytest of its own in ``room``, and remembers what was seen."""
 
     root: Path
     good: str
     nodeid: str
     options: tuple[str, ...]
-    folder: Path
+    room: Workspace
     seen: dict[str, Measured] = field(default_factory=dict)
 
     def measure(self, commit: str) -> Answer:
@@ -134,9 +142,9 @@ class Pairs:
             BaseError: the node id names no test.
 
         """
-        run_file, log = self.folder / "run.json", self.folder / "log.txt"
+        run_file, log = self.room.path / "run.json", self.room.path / "log.txt"
         run_file.unlink(missing_ok=True)
-        status = _run(self._command(commit, run_file), self.root, log)
+        status = _run(self._command(commit, run_file), self.root, log, self.room)
         # In a later step a test that is not there is one that cannot be measured.
         if status in _NAMES_NOTHING and not self.seen and not run_file.exists():
             raise BaseError(f"pytest cannot run {self.nodeid!r}: {_last_words(log)}")
@@ -147,21 +155,17 @@ class Pairs:
 
     def _command(self, commit: str, run_file: Path) -> list[str]:
         sides = ["--pe-perf-against", self.good, "--pe-perf-head", commit]
+        # What pytest and we write of a session goes to the room; the user's own files are of the user's own sessions.
         files = ["--pe-perf-json", str(run_file), "--pe-perf-report", str(run_file.with_name("report.html"))]
+        files += ["-o", f"cache_dir={run_file.with_name('cache')}"]
         return [sys.executable, "-m", "pytest", "--pe-perf", *sides, *files, *self.options, "-q", self.nodeid]
-
-
-@contextlib.contextmanager
-def _pairs(root: Path, good: str, nodeid: str, duration: str | None) -> Iterator[Pairs]:
-    options = () if duration is None else ("--pe-perf-time", duration)
-    with tempfile.TemporaryDirectory(prefix="pe-perf-bisect-", ignore_cleanup_errors=True) as name:
-        yield Pairs(root, good, nodeid, options, Path(name))
 
 
 def decide(run_file: Path, nodeid: str) -> Measured | None:
     """Return what the run file says of the test, or nothing where it says nothing.
 
-    One row that got worse makes the commit bad; all rows must be as good as before to make it good.
+    One time or count that got worse makes the commit bad; else it is good if all times are as good as before. All
+    counts must be where the test has no times, and all rows where it has neither.
     """
     import msgspec
 
@@ -172,11 +176,17 @@ def decide(run_file: Path, nodeid: str) -> Measured | None:
     rows = [row for row in judged if _is_of(row.key.test, nodeid)]
     if not rows:
         return None
-    if worse := [row for row in rows if row.verdict in _WORSE]:
+    times = [row for row in rows if row.key.metric in _TIMES]
+    counts = [row for row in rows if row.key.metric in _COUNTS]
+    decisive = [*times, *counts] or rows
+    if worse := [row for row in decisive if row.verdict in _WORSE]:
         return Measured("bad", max(worse, key=_surely))
-    if unsure := [row for row in rows if row.verdict not in _NOT_WORSE]:
+    needed = times or decisive
+    if unsure := [row for row in needed if row.verdict not in _NOT_WORSE]:
         return Measured("skip", unsure[0], f"{unsure[0].verdict}: {unsure[0].reason}")
-    return Measured("good", max(rows, key=_surely))
+    passed_over = sorted({row.key.metric for row in rows if row.verdict in _WORSE})
+    why = f"worse is only what cannot be searched for: {', '.join(passed_over)}" if passed_over else ""
+    return Measured("good", max(needed, key=_surely), why)
 
 
 def _is_of(test: str, nodeid: str) -> bool:
@@ -191,8 +201,11 @@ def _surely(row: _Judged) -> float:
     return 0.0 if change is None else float("inf") if change.low is None else change.low
 
 
-def _run(command: list[str], folder: Path, log: Path) -> int:
-    """Run pytest to its end and return its exit status; on Ctrl-C it gets the time to put its own things away."""
+def _run(command: list[str], folder: Path, log: Path, room: Workspace) -> int:
+    """Run pytest to its end and return its exit status; on Ctrl-C it gets the time to put its own things away.
+
+    If this process is killed, the room's janitor ends pytest.
+    """
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command,
@@ -204,23 +217,21 @@ def _run(command: list[str], folder: Path, log: Path) -> int:
             start_new_session=True,
         )
     try:
+        room.watch(process.pid)
         return process.wait()
     finally:
         if process.poll() is None:
             _end(process)
+        room.unwatch(process.pid)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        if os.name == "posix":
-            process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
         process.wait(_SECONDS_TO_END)
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

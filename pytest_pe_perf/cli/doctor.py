@@ -91,10 +91,21 @@ def _pairs() -> PairSpread | None:
 
     from pytest_pe_perf.judge.trial import pair_spread
 
-    from .trial import clean_benchmarks, try_gate
+    from .trial import TrialError, clean_benchmarks, try_gate
 
-    ran = try_gate(clean_benchmarks(), SystemRandom(), (_TIME, f"{PAIR_SECONDS} s"))
-    return pair_spread(ran.judgements, PAIR_SECONDS)
+    benchmarks = clean_benchmarks()
+    _wait("running the gate on a throw-away project: about half a minute")
+    ran = try_gate(benchmarks, SystemRandom(), (_TIME, f"{PAIR_SECONDS} s"))
+    spread = pair_spread(ran.judgements, PAIR_SECONDS)
+    if spread.benchmarks != len(benchmarks):
+        raise TrialError(f"the gate measured {spread.benchmarks} of {len(benchmarks)} benchmarks")
+    return spread
+
+
+def _wait(what: str) -> None:
+    """Tell a person what takes so long."""
+    if sys.stderr.isatty():
+        click.echo(what, err=True)
 
 
 def _show(machine: Machine, found: Sequence[Finding], fit: Fitness, spread: PairSpread | None) -> None:
@@ -131,6 +142,7 @@ def _suite(pytest_args: tuple[str, ...], as_json: bool) -> int:
     from .trial import TrialError, try_suite
 
     seconds = _time_of(pytest_args)
+    _wait("running the gate on your tests, HEAD against itself")
     try:
         ran = try_suite(Path.cwd(), pytest_args)
     except TrialError as error:
@@ -162,9 +174,10 @@ def _time_of(pytest_args: Sequence[str]) -> float:
     from pytest_pe_perf.config import load_settings
 
     given = None
-    for word, after in zip(pytest_args, (*pytest_args[1:], ""), strict=True):
+    words = iter(pytest_args)
+    for word in words:
         if word == _TIME:
-            given = after
+            given = next(words, "")
         elif word.startswith(f"{_TIME}="):
             given = word.partition("=")[2]
     return load_settings(find_root(Path.cwd(), RUN_FILE), {"time": given}, paired=True).time

@@ -165,7 +165,7 @@ def _body(kind: str, plant: Plant) -> tuple[str, ...]:
     if plant is LEAK:
         return (found, "KEPT.append(found[0])", "return len(found)")
     if plant is ALLOCATION:
-        return (found, "more = bytes(1000)", "return len(found) + len(more)")
+        return (found, "more = bytes(1000)", "return len(found) if more else 0")
     return (found, "return len(found)")
 
 
@@ -208,7 +208,7 @@ def try_gate(benchmarks: Sequence[Benchmark], random: Random, options: Sequence[
         TrialError: the project cannot be made, or the gate not be run on it.
 
     """
-    with _place() as room:
+    with _room() as room:
         project = room.path / "project"
         make_project(project, benchmarks, random)
         plugins = [word for plugin in _PLUGINS for word in ("-p", plugin)]
@@ -223,17 +223,21 @@ def try_suite(folder: Path, arguments: Sequence[str]) -> Ran:
         TrialError: the gate could not be run.
 
     """
-    with _place() as room:
+    with _room() as room:
         sides = ("--pe-perf-against", "HEAD", "--pe-perf-head", "HEAD")
         return _run_gate(room, folder, sides, arguments, os.environ)
 
 
 @contextlib.contextmanager
-def _place() -> Iterator[Workspace]:
-    if os.name != "posix":
+def _room() -> Iterator[Workspace]:
+    if not _supported():
         raise TrialError("base and head are measured side by side on Linux and macOS only")
     with workspace() as room:
         yield room
+
+
+def _supported() -> bool:
+    return os.name == "posix"
 
 
 def _run_gate(
@@ -297,9 +301,10 @@ def _run(command: Sequence[str], folder: Path, log: Path, environ: Mapping[str, 
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                 process.send_signal(signal.SIGINT)
                 process.wait(_SECONDS_TO_END)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         room.unwatch(process.pid)
 
 

@@ -54,20 +54,21 @@ class Limits:
     """What of a row may be ignored (``margin``) and what is promised to be found (``threshold``), as fractions.
 
     ``absolute`` is the least difference of head and base, in the metric's base unit; ``spread`` takes the place of
-    ``SPREAD``.
+    ``SPREAD``. ``agree``: the two witnesses must come near each other, as they do where a restart has many rounds.
     """
 
     margin: float
     threshold: float
     absolute: float = 0.0
     spread: float = SPREAD
+    agree: bool = True
 
 
 # A latency brings its own limits; these numbers are wilder, and a row has no option for them.
 PAIRED_MARGINS: dict[str, Limits] = {
-    "first": Limits(0.25, 0.50, 0.5e-3, 0.10),
-    "tail": Limits(0.20, 0.50, 0.0, 0.08),
-    "collector": Limits(0.03, 0.05, 0.0, 0.015),
+    "first": Limits(0.25, 0.50, 0.5e-3, 0.10, agree=False),
+    "tail": Limits(0.20, 0.50, 0.0, 0.08, agree=False),
+    "collector": Limits(0.03, 0.05, 0.0, 0.015, agree=False),
     "import": Limits(0.05, 0.10, 1e-3, 0.03),
 }
 

@@ -124,7 +124,7 @@ def _no_change(passes: _Passes, pair: PairEstimate, comparison: Comparison) -> t
     limits = limits_of(passes.row)
     beyond = max(pair.ratio, 1 / pair.ratio) > 1 + limits.margin
     surely = max(pair.low, 1 / pair.high) > 1 + limits.margin
-    if surely and apart(pair):
+    if surely and limits.agree and apart(pair):
         return Verdict.INCONCLUSIVE, _disagree(pair)
     if passes.suspected and passes.screen:
         reason = (
@@ -150,7 +150,7 @@ def _verdict(passes: _Passes, pair: PairEstimate, comparison: Comparison, believ
         return Verdict.INCONCLUSIVE, f"suspected {change}; not confirmed"
     if not passes.agreed:
         return _no_change(passes, pair, comparison)
-    if apart(pair):
+    if limits_of(passes.row).agree and apart(pair):
         return Verdict.INCONCLUSIVE, f"{_disagree(pair)}, in two passes"
     if not believed:
         scatter = f"{pair.spread * 100:.1f} %"

@@ -15,8 +15,8 @@ from .wording import change
 
 # Seconds between two looks of the line; a reader follows no more, and a terminal over a slow link neither.
 _PAUSE = 0.2
-# What one step was planned to take counts as much as so many steps that were watched.
-_PLANNED_STEPS = 1.0
+# Seconds that a pair of processes takes to start, until it is known.
+_START_UP = 2.0
 # With fewer columns a test's name says nothing.
 _LEAST_NAME = 10
 
@@ -49,18 +49,25 @@ class Silent:
 
 @dataclass(slots=True)
 class _Pace:
-    """How long a pass will take: as planned at first, and more and more as it went so far."""
+    """How long a pass will take: as planned while its first pair runs, and then as the pairs before."""
 
     title: str = ""
     began: float = 0.0
+    restart: int = 0
+    restart_began: float = 0.0
 
     def left(self, title: str, progress: Progress, now: float) -> float:
         """Return the seconds that are left of the pass."""
-        done = (progress.restart - 1) * progress.tests + progress.test - 1
-        if title != self.title or not done:
-            self.title, self.began = title, now
-        pace = (now - self.began + progress.seconds * _PLANNED_STEPS) / (done + _PLANNED_STEPS)
-        return max(progress.restarts * progress.tests - done, 1) * pace
+        if title != self.title or progress.restart < self.restart:
+            self.title, self.began, self.restart = title, now, 0
+        if progress.restart != self.restart:
+            self.restart, self.restart_began = progress.restart, now
+        planned = (progress.tests - progress.test + 1) * progress.seconds
+        ended = progress.restart - 1
+        each = (self.restart_began - self.began) / ended if ended else progress.tests * progress.seconds + _START_UP
+        still = (progress.restarts - progress.restart) * each
+        # This pair has started already, and may be slower than those before.
+        return still + max(each - (now - self.restart_began) - (0.0 if ended else _START_UP), planned)
 
 
 @dataclass(slots=True)

@@ -227,7 +227,7 @@ def _sight(same: Sequence[Judgement]) -> str:
     least, most = could_have_seen(comparisons[0]), could_have_seen(comparisons[-1])
     seen = least if least == most else f"{least} to {most}"
     promised = " or ".join(dict.fromkeys(threshold(c) for c in sorted(comparisons, key=lambda c: c.threshold)))
-    return f"a change below {seen} goes unseen, and the threshold is {promised}"
+    return f"nothing below {seen} is seen, and the threshold is {promised}"
 
 
 def _not_judged(run: Run, width: int) -> Iterator[Line]:

@@ -19,14 +19,16 @@ _NO_NUMBER = "-"
 
 def decision_lines(found: Sequence[Decision], width: int = 80) -> Iterator[str]:
     """Yield a line for each decision on something planted, and what is not as it should be where nothing was."""
-    quiet = 0
+    quiet = []
     for one in sorted(found, key=lambda one: (not one.plant.metric, one.plant.title, one.benchmark)):
         if one.call == "quiet":
-            quiet += 1
+            quiet.append(one)
         else:
             yield from _decision(one, width)
     if quiet:
-        yield f"{_INDENT}{pad('quiet', 13)}nothing: {quiet} rows, none of them called changed"
+        undecided = sum(one.verdict is not Verdict.UNCHANGED for one in quiet)
+        rest = f", {undecided} of them undecided" if undecided else ""
+        yield f"{_INDENT}{pad('quiet', 13)}nothing: {len(quiet)} rows not called changed{rest}"
 
 
 def _decision(one: Decision, width: int) -> Iterator[str]:

@@ -9,14 +9,19 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pytest_pe_perf.cli.bisect import Pairs, decide
 from pytest_pe_perf.errors import BaseError
 from pytest_pe_perf.measure.paired.bisect import Answer, Finding, Step, find_first_bad, resolve
+from pytest_pe_perf.measure.paired.janitor import workspace
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="commits are measured side by side, which needs POSIX")
 
 COMMITS = 14
 TEST = "tests/test_x.py::test_a"
@@ -361,7 +366,7 @@ def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # Stands in for pytest: it writes the run file that the ratio of the commit's number asks for. What it is told is the
 # command line that the verb promises to give.
 PYTEST = """
-import json, pathlib, subprocess, sys, time
+import json, os, pathlib, subprocess, sys, time
 options = dict(zip(sys.argv[1:], sys.argv[2:]))
 commit, nodeid = options["--pe-perf-head"], sys.argv[-1]
 pathlib.Path("told.txt").open("a").write(" ".join(sys.argv[1:]) + "\\n")
@@ -370,7 +375,8 @@ if "gone" in nodeid:
     print("ERROR: not found:", nodeid)
     sys.exit(4)
 if number == 8 and "hangs" in nodeid:
-    pathlib.Path("hangs").touch()
+    pathlib.Path("hangs.tmp").write_text(str(os.getpid()))
+    pathlib.Path("hangs.tmp").rename("hangs")
     try:
         time.sleep(600)
     finally:
@@ -414,7 +420,9 @@ def test_the_verb(project: Path, hashes: list[str], temporary: Path, fake_pytest
     told = fake_pytest.read_text().splitlines()[0].split(" ")
     assert told[:5] == ["--pe-perf", "--pe-perf-against", hashes[0], "--pe-perf-head", hashes[13]]
     assert (told[5], told[7]) == ("--pe-perf-json", "--pe-perf-report")
-    assert told[9:] == ["--pe-perf-time", "4", "s", "-q", TEST]
+    assert told[9:] == ["-o", f"cache_dir={Path(told[6]).with_name('cache')}", "--pe-perf-time", "4", "s", "-q", TEST]
+    assert temporary in Path(told[6]).parents
+    assert temporary in Path(told[8]).parents
     assert git(project, "for-each-ref") == refs
     assert list(temporary.iterdir()) == []
 
@@ -471,10 +479,8 @@ def test_the_verb_no_such_test(project: Path, fake_pytest: Path, temporary: Path
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_while_pytest_runs(project: Path, hashes: list[str], fake_pytest: Path, temporary: Path) -> None:
     """On Ctrl-C pytest is interrupted once, gets the time to tidy up, and nothing stays."""
-    pairs = Pairs(project, hashes[0], f"{TEST}_hangs", (), temporary)
 
     def interrupt() -> None:
         while not (project / "hangs").exists():
@@ -486,19 +492,57 @@ def test_ctrl_c_while_pytest_runs(project: Path, hashes: list[str], fake_pytest:
     thread = threading.Thread(target=interrupt)
     thread.start()
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt), workspace() as room:
+            pairs = Pairs(project, hashes[0], f"{TEST}_hangs", (), room)
             find_first_bad(project, hashes[0], hashes[8], pairs.measure)
     finally:
         thread.join()
         signal.signal(signal.SIGINT, handler)
     assert (project / "tidied").exists()
-    assert {path.name for path in temporary.iterdir()} == {"log.txt"}
+    assert list(temporary.iterdir()) == []
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_killed_while_pytest_runs(project: Path, fake_pytest: Path, temporary: Path) -> None:
+    """A search that is killed leaves nothing behind, and no pytest that goes on."""
+    verb = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from pytest_pe_perf.cli import main; main()",
+            "bisect",
+            "HEAD~13..HEAD~5",
+            f"{TEST}_hangs",
+        ],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        assert until((project / "hangs").exists)
+        assert list(temporary.iterdir()) != []
+    finally:
+        verb.kill()
+        verb.wait()
+    assert until(lambda: list(temporary.iterdir()) == [])
+    pid = int((project / "hangs").read_text())
+    assert until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    assert not (project / "tidied").exists()
 
 
 def row(test: str, verdict: str, ratio: float | None = 1.0, metric: str = "latency") -> dict[str, object]:
     comparison = {"ratio": ratio, "low": ratio, "high": ratio, "tier": "paired"}
     key = {"test": test, "name": "", "metric": metric}
     return {"key": key, "verdict": verdict, "reason": "so", "comparison": comparison, "line": 3}
+
+
+OTHERS = ("first", "tail", "collector")
 
 
 @pytest.mark.parametrize(
@@ -514,10 +558,20 @@ def row(test: str, verdict: str, ratio: float | None = 1.0, metric: str = "laten
         ([row(TEST, "new", 1.1)], "skip", 1.1),
         ([row(f"{TEST}[1]", "unchanged"), row(f"{TEST}[2]", "regressed", 1.3)], "bad", 1.3),
         ([row(f"{TEST}b", "regressed", 1.3), row(TEST, "unchanged")], "good", 1.0),
+        ([row(TEST, "unchanged", 1.1), row(TEST, "regressed", 1.0, "peak")], "bad", 1.0),
+        ([row(TEST, "inconclusive", 1.1), row(TEST, "regressed", 1.4, "allocations")], "bad", 1.4),
+        ([row(TEST, "unchanged", 1.1), row(TEST, "inconclusive", 1.2, "peak")], "good", 1.1),
+        ([row(TEST, "unchanged", 1.1), *(row(TEST, "inconclusive", 1.2, name) for name in OTHERS)], "good", 1.1),
+        ([row(TEST, "inconclusive", 1.1), *(row(TEST, "unchanged", 1.2, name) for name in OTHERS)], "skip", 1.1),
+        ([row(TEST, "inconclusive", 1.1), *(row(TEST, "regressed", 1.2, name) for name in OTHERS)], "skip", 1.1),
+        ([row(TEST, "unchanged", 1.0, "peak"), row(TEST, "improved", 0.9, "retained")], "good", 1.0),
+        ([row(TEST, "unchanged", 1.0, "peak"), row(TEST, "inconclusive", 1.1, "retained")], "skip", 1.1),
+        ([row(TEST, "regressed", 1.3, "import"), row(TEST, "unchanged", 1.0, "peak")], "bad", 1.3),
+        ([row(TEST, "regressed", 1.3, "first")], "bad", 1.3),
     ],
 )
 def test_decide(tmp_path: Path, rows: list[object], answer: Answer, shown: float | None) -> None:
-    """One row that is worse makes a commit bad, one that is not surely well makes it one to skip."""
+    """One time or count that is worse makes a commit bad, a time that is not surely well makes it one to skip."""
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"run": {}, "judgements": rows, "notes": []}))
     measured = decide(path, TEST)
@@ -529,9 +583,55 @@ def test_decide(tmp_path: Path, rows: list[object], answer: Answer, shown: float
     assert bool(measured.why) == (answer == "skip")
 
 
+def test_decide_says_what_it_passes_over(tmp_path: Path) -> None:
+    """What the gate would fail the test for and the search does not look at is named."""
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"judgements": [row(TEST, "unchanged"), row(TEST, "regressed", 1.2, "tail")]}))
+    measured = decide(path, TEST)
+    assert measured is not None
+    assert (measured.answer, measured.why) == ("good", "worse is only what cannot be searched for: tail")
+
+
 @pytest.mark.parametrize("text", [None, "", "{}", '{"judgements": []}'])
 def test_decide_without_numbers(tmp_path: Path, text: str | None) -> None:
     """A run file that is not there, is none, or says nothing of the test decides nothing."""
     if text is not None:
         (tmp_path / "run.json").write_text(text)
     assert decide(tmp_path / "run.json", TEST) is None
+
+
+# Margins that noise cannot reach, and a slow-down that is far beyond them.
+SETTINGS = """
+[tool.pe_perf]
+time = "20 ms"
+threshold = "400 %"
+margin = "300 %"
+"""
+REAL_TEST = """
+from shop import work
+
+def test_work(pe_latency):
+    pe_latency(work)
+"""
+
+
+def test_real_measuring(tmp_path: Path) -> None:
+    """The fourth of five commits is twenty times slower; it is found, and nothing in the project tells of the search."""
+    folder = tmp_path / "real"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    (folder / "pyproject.toml").write_text(SETTINGS)
+    (folder / "test_shop.py").write_text(REAL_TEST)
+    (folder / ".gitignore").write_text("__pycache__/\n")
+    found = []
+    for number in range(1, 6):
+        calls = 2000 if number >= 4 else 100
+        (folder / "shop.py").write_text(f"def work():\n    return sum(i * i for i in range({calls}))  # {number}\n")
+        git(folder, "add", "--all")
+        found.append(commit(folder, f"commit {number}"))
+    plugins = "-p pytest_benchmark.plugin -p pytest_pe_perf.plugin"
+    environ = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": plugins, "PYTHONDONTWRITEBYTECODE": "1"}
+    out = pe_perf(folder, "bisect", "HEAD~4..HEAD", "test_shop.py::test_work", **environ).stdout
+    assert f"The first bad commit is {found[3]}\n  commit 4\n" in out
+    assert [step.split(":")[1].split(",")[0] for step in out.splitlines()[:3]] == [" bad", " good", " bad"]
+    assert git(folder, "status", "--porcelain", "--ignored") == ""

@@ -172,10 +172,21 @@ def test_a_gate_that_does_not_run(monkeypatch: pytest.MonkeyPatch, arguments: tu
     monkeypatch.setattr(trial, "_PLUGINS", ("pytest_pe_perf.nowhere",))
     done = CliRunner().invoke(cli, ["doctor", *arguments])
     assert done.exit_code == 3
-    assert "pe-perf: the gate could not be run (pytest's exit status 1): " in done.stderr
+    assert "pe-perf: the gate could not be run (pytest's exit status 4): " in done.stderr
     assert "No module named 'pytest_pe_perf.nowhere'" in done.stderr
     if arguments:
-        assert json.loads(done.stdout)["spread"] is None
+        seen = json.loads(done.stdout)
+        assert (seen["fitness"], seen["spread"]) == ("unknown", None)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pairs are measured on Linux and macOS")
+def test_a_gate_that_leaves_something_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the run says nothing of a benchmark, it proves nothing."""
+    monkeypatch.setattr(probes, "examine", lambda: BUSY)
+    monkeypatch.setattr(trial, "try_gate", lambda *_: Ran(()))
+    done = CliRunner().invoke(cli, ["doctor"])
+    assert done.exit_code == 3
+    assert done.stderr == "pe-perf: the gate measured 0 of 4 benchmarks\n"
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])

@@ -537,17 +537,19 @@ def test_suspects_are_what_leans_or_breaks_its_budget():
 
 @pytest.mark.parametrize("metric", PAIRED_MARGINS)
 def test_other_metrics_have_limits_of_their_own(metric):
-    """What is wilder than a latency has a margin that the row's options do not change."""
+    """What is wilder than a latency has a margin that the row's options can widen and not narrow."""
     limits = PAIRED_MARGINS[metric]
 
-    def changed(ratio):
+    def changed(ratio, margin=0.01):
         restarts = tuple(Restart((Block((Turn(1.0, 0.9),), (Turn(ratio, 0.9 * ratio),)),)) for _ in range(8))
-        return judge_pairs([row(restarts, restarts, metric=metric, threshold=9.0, margin=9.0)])[0]
+        return judge_pairs([row(restarts, restarts, metric=metric, threshold=margin, margin=margin)])[0]
 
     assert changed(1 + limits.margin - JUST).verdict is UNCHANGED
     assert changed(1.5 * (1 + limits.margin)).verdict is REGRESSED
     assert changed(1 / (1.5 * (1 + limits.margin))).verdict is IMPROVED
     assert changed(1.0).comparison.threshold == limits.threshold
+    assert changed(2.9, margin=2.0).verdict is UNCHANGED
+    assert changed(3.1, margin=2.0).verdict is REGRESSED
 
 
 def test_a_small_absolute_difference_is_named():

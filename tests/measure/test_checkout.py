@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from pytest_pe_perf.errors import BaseError, SidesError
-from pytest_pe_perf.measure.paired import checkout, janitor, second_env
+from pytest_pe_perf.measure.paired import changes, checkout, janitor, refs, second_env
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="paired measurement needs POSIX")
 
@@ -80,7 +80,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def exported(top: Path, rev: str, dest: Path) -> dict[str, bytes]:
-    checkout.export_commit(top, checkout.resolve(top, rev), dest)
+    checkout.export_commit(top, refs.resolve(top, rev), dest)
     return files_of(dest)
 
 
@@ -111,33 +111,33 @@ def is_over(pid: int) -> bool:
 def test_the_top_is_found_from_below(tmp_path):
     """Any folder of the work tree will do."""
     top = repository(tmp_path / "r", {"deep/er/a": "a"})
-    assert checkout.toplevel(top / "deep" / "er").samefile(top)
+    assert refs.toplevel(top / "deep" / "er").samefile(top)
 
 
 def test_the_top_of_a_folder_that_ends_with_a_blank(tmp_path):
     """What git prints is taken as it is, but for its one line end."""
     top = repository(tmp_path / "r ")
-    assert checkout.toplevel(top).samefile(top)
+    assert refs.toplevel(top).samefile(top)
 
 
 def test_a_folder_without_a_repository(tmp_path):
     """The message says so in git's words and in ours."""
     with pytest.raises(BaseError, match=r"not in the work tree of a git repository.*not a git repository"):
-        checkout.toplevel(tmp_path)
+        refs.toplevel(tmp_path)
 
 
 def test_a_repository_without_a_commit(tmp_path):
     """There is nothing to compare with yet."""
     git(tmp_path, "init", "-q")
     with pytest.raises(BaseError, match="no commit yet"):
-        checkout.toplevel(tmp_path)
+        refs.toplevel(tmp_path)
 
 
 def test_a_machine_without_git(tmp_path, monkeypatch):
     """The message says what is missing."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BaseError, match="git could not be started"):
-        checkout.toplevel(tmp_path)
+        refs.toplevel(tmp_path)
 
 
 def test_what_a_git_hook_sets_is_not_used(tmp_path, monkeypatch):
@@ -146,9 +146,9 @@ def test_what_a_git_hook_sets_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
-    assert checkout.toplevel(top).samefile(top)
+    assert refs.toplevel(top).samefile(top)
     assert exported(top, "HEAD", tmp_path / "x") == {"a": b"1"} == copied(top, tmp_path / "y")
-    assert checkout.changed_files(top, checkout.resolve(top, "HEAD")) == ()
+    assert changes.changed_files(top, refs.resolve(top, "HEAD")) == ()
 
 
 # Which commit
@@ -169,51 +169,51 @@ def branched(tmp_path):
 def test_the_merge_base_is_where_the_branch_began(branched):
     """Not the tip of main, which has gone on since."""
     top, fork = branched
-    assert checkout.merge_base(top, "main") == fork
-    assert checkout.merge_base(top, "work", "main") == fork
+    assert refs.merge_base(top, "main") == fork
+    assert refs.merge_base(top, "work", "main") == fork
 
 
 def test_an_annotated_tag_names_its_commit(branched):
     """A tag is an object of its own; the hash is the commit's."""
     top, fork = branched
     git(top, "tag", "-am", "t", "v1", fork)
-    assert checkout.resolve(top, "v1") == fork
+    assert refs.resolve(top, "v1") == fork
 
 
 def test_an_unknown_ref_is_told_what_is_close(branched):
     """A slip of the pen is answered with the name that was meant."""
     with pytest.raises(BaseError, match=r"'mian' is no commit that this clone knows; .*close: main; name one"):
-        checkout.merge_base(branched[0], "mian")
+        refs.merge_base(branched[0], "mian")
 
 
 def test_a_branch_that_only_the_remote_has(branched, tmp_path):
     """In CI main is often only known as origin/main, or not at all."""
     git(tmp_path, "clone", "-q", "--branch", "work", f"file://{branched[0]}", "clone")
     with pytest.raises(BaseError, match=r"close: .*origin/main.*`git fetch origin main`"):
-        checkout.merge_base(tmp_path / "clone", "main")
+        refs.merge_base(tmp_path / "clone", "main")
     with pytest.raises(BaseError, match=r"`git fetch origin gone`"):
-        checkout.merge_base(tmp_path / "clone", "origin/gone")
+        refs.merge_base(tmp_path / "clone", "origin/gone")
 
 
 @pytest.mark.parametrize("ref", ["-h", "--all", "--output=x", "", " ", "main\0", "main..work", "main work"])
 def test_a_ref_is_never_an_option(branched, ref):
     """Whatever git would make of it."""
     with pytest.raises(BaseError, match=r"is not the name of a commit|is no commit"):
-        checkout.merge_base(branched[0], ref)
+        refs.merge_base(branched[0], ref)
 
 
 def test_a_shallow_clone_says_how_to_deepen_it(branched, tmp_path):
     """The history that is needed has not been cloned."""
     git(tmp_path, "clone", "-q", "--depth", "1", "--no-single-branch", f"file://{branched[0]}", "clone")
     with pytest.raises(BaseError, match=r"shallow.*--unshallow.*fetch-depth: 0"):
-        checkout.merge_base(tmp_path / "clone", "origin/main")
+        refs.merge_base(tmp_path / "clone", "origin/main")
 
 
 def test_an_unknown_ref_in_a_shallow_clone(branched, tmp_path):
     """The clone of one branch does not know the others."""
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{branched[0]}", "clone")
     with pytest.raises(BaseError, match=r"git fetch origin main.*shallow.*fetch-depth: 0"):
-        checkout.merge_base(tmp_path / "clone", "main")
+        refs.merge_base(tmp_path / "clone", "main")
 
 
 def test_unrelated_histories(branched):
@@ -221,7 +221,7 @@ def test_unrelated_histories(branched):
     git(branched[0], "checkout", "-q", "--orphan", "island")
     commit(branched[0])
     with pytest.raises(BaseError, match="histories are unrelated"):
-        checkout.merge_base(branched[0], "main")
+        refs.merge_base(branched[0], "main")
 
 
 # The files of a commit
@@ -263,7 +263,7 @@ def test_the_users_repository_stays_as_it_is(tmp_path):
     before = {name: content for name, content in all_of(top / ".git").items() if "objects" not in name}
     checkout.export_commit(top, base, tmp_path / "base")
     checkout.export_worktree(top, tmp_path / "head")
-    checkout.changed_files(top, base)
+    changes.changed_files(top, base)
     assert {name: content for name, content in all_of(top / ".git").items() if "objects" not in name} == before
     assert not (tmp_path / "hooked").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"base", "head", "r"}
@@ -319,7 +319,7 @@ def test_names_that_are_not_utf_8(tmp_path):
     top = repository(tmp_path / "r", {name: "x"})
     assert exported(top, "HEAD", tmp_path / "x") == copied(top, tmp_path / "y") == {name: b"x"}
     write(top, {name: "y"})
-    assert checkout.changed_files(top, checkout.resolve(top, "HEAD")) == (name,)
+    assert changes.changed_files(top, refs.resolve(top, "HEAD")) == (name,)
 
 
 def test_a_socket_is_passed_over(tmp_path, monkeypatch):
@@ -342,9 +342,9 @@ def test_a_tracked_folder_that_became_a_link(tmp_path):
     write(top, {"file": "now a file"})
     expected = {"d": b"-> " + os.fsencode(tmp_path / "away"), "file": b"now a file"}
     assert copied(top, tmp_path / "out") == expected
-    base = checkout.resolve(top, "HEAD")
+    base = refs.resolve(top, "HEAD")
     checkout.export_commit(top, base, tmp_path / "base")
-    checkout.overlay(tmp_path / "out", tmp_path / "base", checkout.changed_files(top, base))
+    checkout.overlay(tmp_path / "out", tmp_path / "base", changes.changed_files(top, base))
     assert files_of(tmp_path / "base") == expected
     # And back.
     git(top, "checkout", "-q", "-f", "HEAD")
@@ -358,7 +358,7 @@ def test_a_repository_within_is_left_out(tmp_path):
     top = repository(tmp_path / "r")
     repository(top / "nested")
     assert copied(top, tmp_path / "out") == {"a.txt": b"a\n"}
-    assert checkout.changed_files(top, checkout.resolve(top, "HEAD")) == ()
+    assert changes.changed_files(top, refs.resolve(top, "HEAD")) == ()
 
 
 def test_a_merge_conflict_is_copied_as_it_stands(branched, tmp_path):
@@ -367,7 +367,7 @@ def test_a_merge_conflict_is_copied_as_it_stands(branched, tmp_path):
     commit(top, {"c": "ours"})
     subprocess.run(["git", "-C", str(top), *OPTIONS, "merge", "-q", "main"], capture_output=True, check=False)
     assert b"<<<<<<<" in copied(top, tmp_path / "out")["c"]
-    assert checkout.changed_files(top, checkout.resolve(top, "HEAD")) == ("c",)
+    assert changes.changed_files(top, refs.resolve(top, "HEAD")) == ("c",)
 
 
 def test_a_sparse_checkout_is_refused(tmp_path):
@@ -376,7 +376,7 @@ def test_a_sparse_checkout_is_refused(tmp_path):
     git(top, "sparse-checkout", "set", "in")
     with pytest.raises(BaseError, match=r"out/b is left out .* by a sparse checkout.*sparse-checkout disable"):
         checkout.export_worktree(top, tmp_path / "out")
-    assert checkout.changed_files(top, checkout.resolve(top, "HEAD")) == ()
+    assert changes.changed_files(top, refs.resolve(top, "HEAD")) == ()
     assert exported(top, "HEAD", tmp_path / "commit") == {"in/a": b"a", "out/b": b"b"}
 
 
@@ -397,9 +397,9 @@ def test_a_workspace_within_the_repository_is_not_its_content(tmp_path, monkeypa
     top = repository(tmp_path / "r")
     monkeypatch.setattr(janitor.tempfile, "tempdir", str(top))
     with janitor.workspace() as place:
-        checkout.export_commit(top, checkout.resolve(top, "HEAD"), place.path / "base")
+        checkout.export_commit(top, refs.resolve(top, "HEAD"), place.path / "base")
         assert copied(top, place.path / "head") == {"a.txt": b"a\n"}
-        assert checkout.changed_files(top, checkout.resolve(top, "HEAD")) == ()
+        assert changes.changed_files(top, refs.resolve(top, "HEAD")) == ()
 
 
 # Submodules
@@ -423,7 +423,7 @@ def test_clean_submodules_are_on_both_sides(composed, tmp_path):
     expected = files_of(composed)
     assert {"lib/outer/o", "lib/outer/in ner/i"} < set(expected)
     assert exported(composed, "HEAD", tmp_path / "x") == expected == copied(composed, tmp_path / "y")
-    assert checkout.changed_files(composed, checkout.resolve(composed, "HEAD")) == ()
+    assert changes.changed_files(composed, refs.resolve(composed, "HEAD")) == ()
 
 
 def test_dirty_submodules_are_copied_as_they_are(composed, tmp_path):
@@ -432,7 +432,7 @@ def test_dirty_submodules_are_copied_as_they_are(composed, tmp_path):
     head = copied(composed, tmp_path / "head")
     assert (head["lib/outer/o"], head["lib/outer/in ner/i"], head["lib/outer/in ner/new"]) == (b"2", b"2", b"n")
     assert exported(composed, "HEAD", tmp_path / "base")["lib/outer/in ner/i"] == b"1"
-    changed = checkout.changed_files(composed, checkout.resolve(composed, "HEAD"))
+    changed = changes.changed_files(composed, refs.resolve(composed, "HEAD"))
     assert changed == ("lib/outer/in ner/i", "lib/outer/in ner/new", "lib/outer/o")
     checkout.overlay(tmp_path / "head", tmp_path / "base", changed)
     assert files_of(tmp_path / "base") == head
@@ -445,15 +445,15 @@ def test_a_submodule_at_another_commit(composed, tmp_path):
     head = commit(composed)
     assert exported(composed, base, tmp_path / "base")["lib/outer/o"] == b"1"
     assert exported(composed, head, tmp_path / "head")["lib/outer/o"] == b"2"
-    assert checkout.changed_files(composed, base, head) == ("lib/outer/o", "lib/outer/p")
-    assert checkout.changed_files(composed, base) == ("lib/outer/o", "lib/outer/p")
+    assert changes.changed_files(composed, base, head) == ("lib/outer/o", "lib/outer/p")
+    assert changes.changed_files(composed, base) == ("lib/outer/o", "lib/outer/p")
 
 
 def test_a_submodule_that_is_new(composed):
     """All of its files are."""
     first = git(composed, "rev-list", "--max-parents=0", "HEAD")
     new = (".gitmodules", "lib/outer/.gitmodules", "lib/outer/in ner/i", "lib/outer/o")
-    assert checkout.changed_files(composed, first) == new == checkout.changed_files(composed, first, "HEAD")
+    assert changes.changed_files(composed, first) == new == changes.changed_files(composed, first, "HEAD")
 
 
 def test_submodules_that_are_not_initialised_are_empty_on_both_sides(composed, tmp_path):
@@ -464,7 +464,7 @@ def test_submodules_that_are_not_initialised_are_empty_on_both_sides(composed, t
     assert set(exported(clone, "HEAD", tmp_path / "x")) == expected == set(copied(clone, tmp_path / "y"))
     assert (tmp_path / "x" / "lib" / "outer").is_dir()
     assert (tmp_path / "y" / "lib" / "outer").is_dir()
-    assert checkout.changed_files(clone, checkout.resolve(clone, "HEAD")) == ()
+    assert changes.changed_files(clone, refs.resolve(clone, "HEAD")) == ()
     git(composed, "submodule", "--quiet", "deinit", "-f", "--all")
     assert set(exported(composed, "HEAD", tmp_path / "z")) == expected
 
@@ -507,8 +507,8 @@ def test_what_differs_between_a_commit_and_the_working_tree(tmp_path):
     (top / "gone").unlink()
     (top / "run").chmod(0o755)
     expected = ("gone", "later", "modified", "moved", "new", "renamed", "run", "staged")
-    assert checkout.changed_files(top, base) == expected
-    assert checkout.changed_files(top, base, "HEAD") == ("later",)
+    assert changes.changed_files(top, base) == expected
+    assert changes.changed_files(top, base, "HEAD") == ("later",)
 
 
 def test_a_file_that_git_was_told_to_overlook_counts(tmp_path):
@@ -517,7 +517,7 @@ def test_a_file_that_git_was_told_to_overlook_counts(tmp_path):
     git(top, "update-index", "--assume-unchanged", "assumed", "both", "same")
     git(top, "update-index", "--skip-worktree", "skipped", "both")
     write(top, {"assumed": "2", "skipped": "2", "both": "2"})
-    assert checkout.changed_files(top, checkout.resolve(top, "HEAD")) == ("assumed", "both", "skipped")
+    assert changes.changed_files(top, refs.resolve(top, "HEAD")) == ("assumed", "both", "skipped")
 
 
 def test_the_users_settings_of_diff_change_nothing(tmp_path, monkeypatch):
@@ -526,7 +526,7 @@ def test_the_users_settings_of_diff_change_nothing(tmp_path, monkeypatch):
     git(top, "mv", "d/a", "d/b")
     for setting in ("diff.relative=true", "diff.renames=copies", "diff.external=false", "diff.autoRefreshIndex=false"):
         git(top, "config", *setting.split("="))
-    assert checkout.changed_files(top, checkout.resolve(top, "HEAD")) == ("d/a", "d/b")
+    assert changes.changed_files(top, refs.resolve(top, "HEAD")) == ("d/a", "d/b")
 
 
 def test_an_overlay_makes_files_the_same(tmp_path):
@@ -550,8 +550,8 @@ def test_a_tree_can_tell_its_version(branched, tmp_path):
     top, fork = branched
     git(top, "tag", "-am", "t", "v1.2", fork)
     tree = tmp_path / "tree"
-    checkout.export_commit(top, checkout.resolve(top, "work"), tree)
-    checkout.make_repository(top, checkout.resolve(top, "work"), tree)
+    checkout.export_commit(top, refs.resolve(top, "work"), tree)
+    checkout.make_repository(top, refs.resolve(top, "work"), tree)
     describe = ("describe", "--dirty", "--tags", "--long")
     assert git(tree, *describe) == git(top, *describe)
     assert git(tree, "status", "--porcelain") == ""
@@ -572,7 +572,7 @@ def test_a_tree_of_a_shallow_clone_can_tell_its_version(branched, tmp_path):
     git(clone, "-c", "core.autocrlf=true", "add", "-A")
     git(clone, "-c", "core.autocrlf=true", "commit", "-qm", "c")
     checkout.export_worktree(clone, tree)
-    checkout.make_repository(clone, checkout.resolve(clone, "HEAD"), tree)
+    checkout.make_repository(clone, refs.resolve(clone, "HEAD"), tree)
     command = ["git", "-C", str(tree), "describe", "--dirty", "--tags"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.startswith("v3-1-g")

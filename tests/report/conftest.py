@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,25 @@ def make_judgement(
         low, high = (head / base * 0.97, head / base * 1.03) if noisy else (head / base, head / base)
         comparison = _compare(base, head, low, high, n, "stored" if noisy else "counts", 0.1 if noisy else 0.01)
     return Judgement(Key(test, name, metric), verdict, reason, head, comparison, budget, 7)
+
+
+def make_pairs(
+    test: str,
+    verdict: Verdict,
+    reason: str = "because",
+    *,
+    metric: str = "latency",
+    base: float = 1e-3,
+    head: float = 1e-3,
+    threshold: float = 0.05,
+    detectable: float = 0.03,
+    n: int = 4,
+    budget: Budget | None = None,
+) -> Judgement:
+    """Return a judgement of pairs: the ratio is that of the values shown."""
+    ratio = head / base
+    comparison = Comparison(base, head, ratio, ratio * 0.99, ratio * 1.01, n, threshold, detectable, "paired")
+    return Judgement(Key(test, "", metric), verdict, reason, head, comparison, budget, 7)
 
 
 def make_run(report: GateReport, *, context: dict[str, str] | None = None) -> Run:
@@ -122,6 +142,54 @@ def everything() -> GateReport:
         skipped=(Skipped("tests/perf/test_dask.py::test_cluster", "needs a cluster of two workers"),),
         notes=("5 baseline rows belong to tests that were not part of this run",),
     )
+
+
+@pytest.fixture(scope="session")
+def pairs() -> Callable[..., Judgement]:
+    return make_pairs
+
+
+@pytest.fixture(scope="session")
+def side_by_side() -> GateReport:
+    """What a comparison of two commits says: every kind of row that it may find, and weak ones."""
+    api, calm = "tests/test_api.py::test_quote", "tests/test_calm.py::test_calm"
+    wide = {"threshold": 0.5, "detectable": 0.62}
+    twice = "+12.0 % in two passes, the second of 6 pairs of processes"
+    return make_report(
+        make_pairs(api, Verdict.REGRESSED, twice, base=7.5e-4, head=8.4e-4, n=6),
+        make_pairs(api, Verdict.UNCHANGED, "weak: +3.0 %", metric="first", base=2e-3, head=2.06e-3, **wide),
+        make_judgement(api, Verdict.REGRESSED, "1.20 MiB more", metric="peak", base=2.2 * 2**20, head=3.4 * 2**20),
+        make_pairs(calm, Verdict.UNCHANGED, "+0.4 %, within +1.0 %", head=1.004e-3),
+        make_pairs(calm, Verdict.UNCHANGED, "weak: +1.0 %", metric="tail", base=1.1, head=1.111, **wide),
+        make_pairs("tests/test_busy.py::test_a", Verdict.UNCHANGED, "weak: +0.6 %", head=1.006e-3, detectable=0.07),
+        make_pairs("tests/test_busy.py::test_b", Verdict.UNCHANGED, "weak: -0.2 %", head=9.98e-4, detectable=0.19),
+        make_pairs("tests/test_busy.py::test_c", Verdict.INCONCLUSIVE, "suspected +4.0 %; not confirmed", head=1.04e-3),
+        make_pairs("tests/test_week.py::test_week", Verdict.IMPROVED, "-18.0 %", base=1.22e-4, head=1e-4, n=8),
+        make_judgement("tests/test_new.py::test_new", Verdict.NEW, "base does not have it", head=None),
+        make_judgement("tests/test_new.py::test_old", Verdict.NOT_COMPARABLE, "its own source differs", head=None),
+        make_judgement("tests/test_old.py::test_gone", Verdict.MISSING, "base has it and head does not", head=None),
+        notes=("canaries: a planted +5.0 % was seen as +5.3 %, no change as -0.3 %",),
+    )
+
+
+@pytest.fixture(scope="session")
+def sides_run() -> Callable[[GateReport], Run]:
+    """A run of such a report, with samples of both sides."""
+
+    def make(report: GateReport) -> Run:
+        run = make_run(report, context={"against": "main", "base": "1a2b3c4d5e6f7a8b", "commit": "9f8e7d6c5b4a"})
+
+        def both(row: Row) -> Row:
+            base = tuple(
+                replace(s, value=s.value * 0.9 * turn, quantiles=tuple(q * 0.9 * turn for q in s.quantiles))
+                for s in row.samples
+                for turn in (1.0, 1.02, 0.99)
+            )
+            return replace(row, samples=row.samples * 3, base=base)
+
+        return replace(run, rows=tuple(map(both, run.rows)))
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_pe_perf.history.store import open_history
 from pytest_pe_perf.model import Key, Skipped, Verdict
 from pytest_pe_perf.report.data import anchor, prepare
+from pytest_pe_perf.report.distribution import distribution
 from pytest_pe_perf.report.html import render
 
 VOID = {"meta", "link", "input", "br"}
@@ -248,3 +249,83 @@ def test_colours_have_contrast_in_both_themes() -> None:
             assert _contrast(theme[f"{tone}-text"], theme[f"{tone}-tint"]) >= 4.5
             assert _contrast(theme["muted"], theme[f"{tone}-tint"]) >= 4.5
             assert _contrast(theme[tone], theme["surface"]) >= 3
+
+
+@pytest.fixture(scope="session")
+def pairs_html(side_by_side, sides_run, points) -> str:
+    trends = {judgement.key: points(12) for judgement in side_by_side.judgements}
+    return render(sides_run(side_by_side), side_by_side, trends)
+
+
+def test_page_of_pairs_is_balanced_and_asks_for_nothing(pairs_html) -> None:
+    """What only such a page holds is as well-formed as the rest, and inside its drawings."""
+    page = Page(pairs_html)
+    assert not re.search(r"url\(|@import|https?://", pairs_html)
+    places = [
+        float(number)
+        for tag, attrs in page.tags
+        if tag == "i" and "style" in attrs
+        for number in re.findall(r"(?:left|width):([^%;]+)%", attrs["style"])
+    ]
+    assert places
+    assert all(0 <= place <= 100 for place in places)
+
+
+def test_page_of_pairs_offers_no_update(pairs_html) -> None:
+    """Beside a commit there is no baseline: no command accepts, and the sides have their names."""
+    words = Page(pairs_html).words
+    assert "the working tree against 1a2b3c4d5e (main), measured side by side" in words
+    for foreign in ("pe-perf update", "accepted", "equal machine speed", "baseline folder", "reference workload"):
+        assert foreign not in words
+    assert "pytest --pe-perf --pe-perf-against main tests/test_api.py::test_quote Copy" in words
+    assert "Nothing to update: the next comparison starts from the commit that this is merged into" in words
+    assert "measured in 6 pairs of processes" in words
+    assert "measured in 3 processes a side" in words
+    assert "canaries: a planted +5.0 % was seen as +5.3 %" in words
+
+
+def test_method_of_pairs_tells_how_pairs_decide(side_by_side, sides_run) -> None:
+    """The method is told as it was used."""
+    terms = [paragraph.term for paragraph in prepare(sides_run(side_by_side), side_by_side, {}).method]
+    assert terms[:2] == ["Pairs", "Two witnesses"]
+    assert {"Two passes", "Canaries", "Weak", "Budget"} <= set(terms)
+    assert "Before anything fails" not in terms
+
+
+def test_both_sides_are_drawn_on_one_scale(side_by_side, sides_run) -> None:
+    """Base stands left of head where it is faster, every process has a dot, and counts have no whiskers."""
+    page = prepare(sides_run(side_by_side), side_by_side, {})
+    drawn = next(row.distribution for row in page.rows if row.metric == "latency")
+    base, head = drawn.strips
+    assert (base.side, head.side) == ("base", "head")
+    assert float(base.middle) < float(head.middle)
+    assert len(base.dots) == 3
+    assert head.words == "median 924 µs, 90 % from 848 µs to 1.60 ms"
+    row = sides_run(side_by_side).rows[0]
+    single = replace(row, samples=tuple(replace(s, count=1) for s in row.samples))
+    assert distribution(single).strips[1].whisker is None
+    assert distribution(replace(row, base=())) is None
+
+
+def test_weak_rows_are_marked(side_by_side, sides_run) -> None:
+    """A weak row says so in words and colour, and its test only where it is the time per call that is weak."""
+    page = prepare(sides_run(side_by_side), side_by_side, {})
+    rows = {(row.test, row.metric): row for row in page.rows}
+    weak, fine = rows["tests/test_busy.py::test_a", "latency"], rows["tests/test_calm.py::test_calm", "latency"]
+    assert (weak.word, weak.style) == ("unchanged, weak", "v-unchanged weak")
+    assert (fine.word, fine.style) == ("unchanged", "v-unchanged")
+    assert {test.test: test.word for test in page.tests}["tests/test_calm.py::test_calm"] == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "advice"),
+    [
+        (Verdict.REGRESSED, "Make it good again; the cards below say how to measure it"),
+        (Verdict.NEW, "Base has none of these tests"),
+        (Verdict.UNCHANGED, "There is nothing to do, but 1 time is weak"),
+    ],
+)
+def test_advice_beside_a_commit(pairs, report_of, sides_run, verdict, advice) -> None:
+    """What there is to do has nothing to do with a baseline."""
+    report = report_of(pairs("t", verdict, detectable=0.4))
+    assert prepare(sides_run(report), report, {}).advice.startswith(advice)

@@ -14,21 +14,25 @@ from hypothesis import strategies as st
 from pytest_pe_perf.model import Budget, Comparison, GateReport, Judgement, Key, Row, Run, Sample, Skipped, Verdict
 from pytest_pe_perf.report.screen import printable, width_of
 from pytest_pe_perf.report.terminal import failure, header, summary
+from pytest_pe_perf.report.wording import Commits
 
 TEXT = st.text(alphabet=st.characters(), max_size=60)
 NUMBER = st.floats(1e-12, 1e12)
+TIER = st.sampled_from(["stored", "paired"])
+CONTEXT = st.sampled_from([{}, {"against": "main", "base": "1a2b3c4d5e6f"}])
+MAIN = Commits("main", "1a2b3c4d5e6f")
 
 
 @st.composite
 def judgements(draw: st.DrawFn) -> Judgement:
     verdict = draw(st.sampled_from(Verdict))
-    metric = draw(st.sampled_from(["latency", "peak", "allocations", "retained"]))
+    metric = draw(st.sampled_from(["latency", "first", "peak", "allocations", "retained"]))
     value = draw(st.none() | NUMBER)
     comparison = None
     if value is not None and draw(st.booleans()):
         base = draw(NUMBER | st.just(0.0))
         ratio = value / base if base else float("inf")
-        comparison = Comparison(base, value, ratio, ratio * 0.9, ratio * 1.1, 3, 0.1, draw(NUMBER), "stored")
+        comparison = Comparison(base, value, ratio, ratio * 0.9, ratio * 1.1, 3, 0.1, draw(NUMBER), draw(TIER))
     budget = draw(st.none() | st.builds(Budget, NUMBER, TEXT))
     return Judgement(Key(draw(TEXT), draw(TEXT), metric), verdict, draw(TEXT), value, comparison, budget)
 
@@ -46,10 +50,12 @@ def _cpu(test: str) -> Row:
     return Row(Key(test, "", "cpu"), (Sample(1e-3, 1, 1),), "", 0.1, 0.01)
 
 
-@given(reports, TEXT, st.integers(1, 200), st.sampled_from([-1, 0, 1]))
-def test_no_line_is_wider_than_the_terminal(report: GateReport, test: str, width: int, verbosity: int) -> None:
+@given(reports, TEXT, st.integers(1, 200), st.sampled_from([-1, 0, 1]), CONTEXT)
+def test_no_line_is_wider_than_the_terminal(
+    report: GateReport, test: str, width: int, verbosity: int, context: dict[str, str]
+) -> None:
     """Whatever the ids, reasons, numbers and width, no line is too wide or holds anything unprintable."""
-    run = Run(1, "", report.environment, {}, (_cpu(test),))
+    run = Run(1, "", report.environment, context, (_cpu(test),))
     for line in summary(report, run, width=width, verbosity=verbosity):
         assert width_of(line.text) <= width
         assert printable(line.text) == line.text
@@ -84,6 +90,42 @@ def test_summary_looks_as_reviewed(everything, run_of, golden, name, width, verb
     if os.environ.get("PE_PERF_WRITE_GOLDEN"):
         file.write_text(got, encoding="utf-8")
     assert got == file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "verbosity"), [("80", 80, 0), ("80-v", 80, 1), ("80-q", 80, -1), ("44", 44, 0)]
+)
+def test_summary_of_pairs_looks_as_reviewed(side_by_side, sides_run, golden, name, width, verbosity) -> None:
+    """The summary of a comparison of two commits is the one that was reviewed, colours included."""
+    lines = summary(side_by_side, sides_run(side_by_side), width=width, verbosity=verbosity)
+    got = "".join(f"{'+'.join(line.markup) or '-':<12}|{line.text}\n" for line in lines)
+    file = golden / f"pairs-{name}.txt"
+    if os.environ.get("PE_PERF_WRITE_GOLDEN"):
+        file.write_text(got, encoding="utf-8")
+    assert got == file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("verbosity", [0, 1])
+def test_weak_times_are_always_listed(pairs, report_of, sides_run, verbosity) -> None:
+    """A latency that proves little is named; the weak rows of wilder metrics are a count, and named with -v."""
+    weak = {"threshold": 0.05, "detectable": 0.2}
+    rows = [
+        pairs(f"t.py::t{i}_", Verdict.UNCHANGED, metric=metric, **weak) for i, metric in enumerate(["latency", "tail"])
+    ]
+    report = report_of(*rows, pairs("t.py::t2_", Verdict.UNCHANGED))
+    text = "\n".join(line.text for line in summary(report, sides_run(report), verbosity=verbosity))
+    assert "t.py::t0_" in text
+    assert ("t.py::t1_" in text) is ("t.py::t2_" in text) is (verbosity > 0)
+    assert "nothing below +20.0 % is seen, and the threshold is +5.0 %" in text
+    told = "" if verbosity else " (-v lists all)"
+    assert f" 3 unchanged, 2 of them weak: 1 latency, 1 tail{told}\n" in text
+
+
+def test_weak_is_a_word_of_pairs_alone(judgement, report_of, run_of) -> None:
+    """A row against a stored baseline says what it could have seen, and is not called weak."""
+    report = report_of(judgement("t", Verdict.UNCHANGED, base=1e-3))
+    assert report.judgements[0].comparison.detectable > report.judgements[0].comparison.threshold
+    assert "weak" not in "".join(line.text for line in summary(report, run_of(report), verbosity=1))
 
 
 def test_markup_is_known_to_pytest(everything, run_of) -> None:
@@ -125,6 +167,46 @@ def test_failure_of_a_count_has_no_interval(judgement) -> None:
     """A count is exact, and its message does not claim an interval."""
     row = judgement("t.py::t", Verdict.REGRESSED, "1 more", metric="allocations", base=10.0, head=11.0)
     assert failure(row).splitlines()[2] == "counted exactly, threshold +1.0 %, 3 processes, tier counts"
+
+
+def test_failure_in_pairs_offers_no_update(pairs) -> None:
+    """Beside a commit there is nothing to update: the message says how to see it again, and what accepts it."""
+    row = pairs("tests/test_a.py::test_b[x y]", Verdict.REGRESSED, "+12.0 % in two passes", head=1.12e-3, n=6)
+    assert failure(row, MAIN).splitlines() == [
+        "tests/test_a.py::test_b[x y]: time per call (latency) regressed: +12.0 % in two passes",
+        "1.00 ms -> 1.12 ms, +12.0 %",
+        "95 % interval +10.9 % to +13.1 %, threshold +5.0 %, 6 pairs of processes, tier paired",
+        "reproduce with: pytest --pe-perf --pe-perf-against main 'tests/test_a.py::test_b[x y]'",
+        (
+            "nothing to update: the next comparison starts from the commit that this is merged into; "
+            "a wider `margin` in the test's marker accepts it in this one"
+        ),
+    ]
+
+
+@pytest.mark.parametrize("metric", ["peak", "allocations"])
+def test_failure_of_a_count_beside_a_commit(judgement, metric) -> None:
+    """Counts have processes a side, and no margin that could be widened."""
+    row = judgement("t.py::t", Verdict.REGRESSED, "more", metric=metric, base=10.0, head=11.0)
+    lines = failure(row, MAIN).splitlines()
+    assert lines[2] == "counted exactly, threshold +1.0 %, 3 processes a side, tier counts"
+    assert lines[4].endswith("that this is merged into")
+
+
+def test_pairs_that_settle_a_suspicion_against_a_baseline_can_be_accepted(pairs) -> None:
+    """Where there is a baseline the command that accepts stands, whatever measured it."""
+    lines = failure(pairs("t.py::t", Verdict.REGRESSED, head=1.1e-3, n=6)).splitlines()
+    assert "6 pairs of processes" in lines[2]
+    assert lines[3] == 'accept with: pe-perf update t.py::t --reason "..."'
+
+
+def test_budget_beside_a_commit(pairs) -> None:
+    """A row over its budget names the limit, and no update."""
+    row = pairs("t.py::t", Verdict.OVER_BUDGET, "12 ms", head=12e-3, budget=Budget(10e-3, "10 ms"))
+    assert failure(row, MAIN).splitlines()[3:] == [
+        "reproduce with: pytest --pe-perf --pe-perf-against main t.py::t",
+        "limit 10 ms: meet the budget or change it in the marker",
+    ]
 
 
 @pytest.mark.parametrize("base", [None, 9e-3])

@@ -120,3 +120,68 @@ def test_over_budget_is_red_without_any_baseline(judgement, report_of) -> None:
     """A budget fails although nothing was compared."""
     outcome = wording.result(report_of(judgement("t", Verdict.OVER_BUDGET)))
     assert (outcome.level, outcome.sentence) == ("bad", "nothing compared: 1 over budget row")
+
+
+BASE = wording.Commits("v1.0 rc", "1a2b3c4d5e6f7a8b")
+
+
+def test_the_median_of_pairs_is_told_from_the_fastest_readings(pairs) -> None:
+    """In pairs the two numbers shown are the fastest readings: where their ratio is another one, the text says so."""
+    row = pairs("t", Verdict.REGRESSED, head=1.2e-3)
+    assert wording.old_to_new(row, row.comparison) == "1.00 ms -> 1.20 ms, +20.0 %"
+    other = replace(row.comparison, ratio=1.1)
+    assert wording.old_to_new(row, other) == "1.00 ms -> 1.20 ms at the fastest, +10.0 % in the median"
+
+
+@pytest.mark.parametrize(
+    ("tier", "n", "commits", "words"),
+    [
+        ("stored", 1, None, "1 process"),
+        ("counts", 3, None, "3 processes"),
+        ("counts", 3, BASE, "3 processes a side"),
+        ("paired", 6, BASE, "6 pairs of processes"),
+        ("paired", 1, None, "1 pair of processes"),
+    ],
+)
+def test_what_the_numbers_come_from(pairs, tier, n, commits, words) -> None:
+    """Pairs are pairs, and processes of both sides are processes a side."""
+    assert wording.measured_in(replace(pairs("t", Verdict.NEW).comparison, tier=tier, n=n), commits) == words
+
+
+def test_commits_survive_the_context_of_a_run() -> None:
+    """What was compared is read back from a run's context; a run against a baseline has none."""
+    for commits in (BASE, replace(BASE, head="ffff")):
+        assert wording.commits_of(commits.context | {"load": "1.0"}) == commits
+    assert wording.commits_of({"commit": "ffff", "base": "1"}) is None
+    assert BASE.sentence == "the working tree against 1a2b3c4d5e (v1.0 rc)"
+
+
+def test_reproducing_a_comparison_names_both_sides() -> None:
+    """The command holds the user's words, each quoted for a shell."""
+    assert shlex.split(wording.reproduce_command("t.py::t[a b]", replace(BASE, head="ffff"))) == [
+        *("pytest", "--pe-perf", "--pe-perf-against", "v1.0 rc", "--pe-perf-head", "ffff", "t.py::t[a b]")
+    ]
+
+
+def test_sentence_of_pairs(side_by_side) -> None:
+    """What could be seen is that of the times per call alone, weak rows are counted, and no update is offered."""
+    outcome = wording.result(side_by_side, BASE)
+    assert outcome.sentence == (
+        "2 regressed, 1 inconclusive, 1 not comparable, 1 missing, 1 new, 1 improved, 5 unchanged (4 weak); "
+        "smallest change this run could have seen: +3.0 % (median of 6 timed rows, worst +19.0 %); "
+        "compared with base once merged: the 2 rows that it does not have"
+    )
+
+
+def test_sight_without_any_time_per_call(pairs, report_of) -> None:
+    """A run of imports says what it could have seen of those."""
+    row = pairs("t", Verdict.UNCHANGED, metric="import", detectable=0.08, threshold=0.1)
+    assert "could have seen: +8.0 % (its one timed row)" in wording.result(report_of(row), BASE).sentence
+
+
+def test_weak_rows_come_before_those_that_saw_enough(side_by_side) -> None:
+    """Among the unchanged rows the weak ones lead, times per call first."""
+    rows = [row for row in wording.worst_first(side_by_side) if row.verdict is Verdict.UNCHANGED]
+    assert [(wording.weak(row), row.key.metric) for row in rows] == [
+        *((True, "latency"), (True, "latency"), (True, "first"), (True, "tail"), (False, "latency"))
+    ]

@@ -8,34 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import tempfile
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from pytest_pe_perf import git
 from pytest_pe_perf.errors import BaseError
+
+from .janitor import workspace
 
 Answer: TypeAlias = Literal["good", "bad", "skip"]
 Measure: TypeAlias = Callable[[str], Answer]
 
-PREFIX = "pe-perf-bisect-"
+_SECONDS_TO_WAIT = 600.0
 # What git bisect exits with where it cannot go on for that reason.
 _ONLY_SKIPPED_LEFT = 2
-# Where a git hook or an alias says the repository is; ours is the one that the project stands in.
-_ELSEWHERE = (
-    "GIT_DIR",
-    "GIT_COMMON_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_PREFIX",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_SHALLOW_FILE",
-    "GIT_GRAFT_FILE",
-    "GIT_NAMESPACE",
-)
 # Hash, author, date and subject, with a character between them that no commit can hold.
 _FACTS = "--format=%H%x00%an%x00%aI%x00%s"
 
@@ -89,10 +77,12 @@ def resolve(rootdir: Path, revisions: str) -> tuple[str, str]:
     first, last = _commit(rootdir, good), _commit(rootdir, bad or "HEAD")
     if first == last:
         raise BaseError(f"{revisions}: both are the commit {first[:10]}; there is nothing between them")
-    if _run(_at(rootdir, "merge-base", "--is-ancestor", first, last)).returncode:
+    try:
+        _ask(rootdir, "merge-base", "--is-ancestor", first, last)
+    except _RefusedError as error:
         raise BaseError(
             f"{good} is not an ancestor of {bad or 'HEAD'}; name a commit that is, or get the whole history"
-        )
+        ) from error
     return first, last
 
 
@@ -115,127 +105,121 @@ def find_first_bad(
         BaseError: git fails.
 
     """
-    with _borrowed(rootdir, bad) as git:
+    with _borrowed(rootdir, bad) as ask:
         answer = measure(bad)
-        git("bisect", "start", "--no-checkout", *(["--first-parent"] if first_parent else []), bad, good, "--")
-        bisection = _Bisection(git, first_parent=first_parent)
-        told(Step(_facts(git, [bad])[0], answer, bisection.steps_left() if answer == "bad" else 0))
+        ask("bisect", "start", "--no-checkout", *(["--first-parent"] if first_parent else []), bad, good, "--")
+        bisection = _Bisection(ask, first_parent=first_parent)
+        told(Step(_facts(ask, [bad])[0], answer, bisection.steps_left() if answer == "bad" else 0))
         if answer != "bad":
             return Finding(answer)
         while commit := bisection.next():
             answer = measure(commit)
             bisection.mark(commit, answer)
-            told(Step(_facts(git, [commit])[0], answer, bisection.steps_left()))
-        return Finding("bad", _facts(git, bisection.candidates()))
+            told(Step(_facts(ask, [commit])[0], answer, bisection.steps_left()))
+        return Finding("bad", _facts(ask, bisection.candidates()))
 
 
-_Git: TypeAlias = Callable[..., str]
+_Ask: TypeAlias = Callable[..., str]
 
 
 class _Bisection:
     """The state of ``git bisect``, read from its refs: what it prints is for people and changes with versions."""
 
-    def __init__(self, git: _Git, *, first_parent: bool) -> None:
-        self._git = git
+    def __init__(self, ask: _Ask, *, first_parent: bool) -> None:
+        self._ask = ask
         self._how = ["--first-parent"] if first_parent else []
         self._skipped: set[str] = set()
 
     def candidates(self) -> list[str]:
         """Return the commits that may be the first bad one, oldest first; the last is known to be bad."""
         bounds = ("refs/bisect/bad", "--not", "--glob=refs/bisect/good-*")
-        return self._git("rev-list", "--reverse", "--topo-order", *self._how, *bounds).split()
+        return self._ask("rev-list", "--reverse", "--topo-order", *self._how, *bounds).split()
 
     def steps_left(self) -> int:
         return len(self._unknown()).bit_length()
 
     def next(self) -> str:
         """Return the commit to measure next; none where it is found or nothing but skipped commits are left."""
-        return self._git("rev-parse", "--verify", "BISECT_HEAD").strip() if self._unknown() else ""
+        return self._ask("rev-parse", "--verify", "BISECT_HEAD").strip() if self._unknown() else ""
 
     def mark(self, commit: str, answer: Answer) -> None:
         if answer == "skip":
             self._skipped.add(commit)
-        self._git("bisect", answer, commit, fine=(0, _ONLY_SKIPPED_LEFT))
+        try:
+            self._ask("bisect", answer, commit)
+        except _RefusedError as error:
+            if error.status != _ONLY_SKIPPED_LEFT:
+                raise
 
     def _unknown(self) -> list[str]:
         return [commit for commit in self.candidates()[:-1] if commit not in self._skipped]
 
 
 @contextlib.contextmanager
-def _borrowed(rootdir: Path, head: str) -> Iterator[_Git]:
+def _borrowed(rootdir: Path, head: str) -> Iterator[_Ask]:
     """Yield git in a new bare repository that borrows the objects of the one at ``rootdir``; it is gone afterwards.
 
     Unlike a shared clone it copies no refs, knows commits that no ref leads to, and works for a shallow clone.
     """
-    kind = _said(_at(rootdir, "rev-parse", "--show-object-format")).strip()
-    objects, shallow = _said(_at(rootdir, "rev-parse", "--git-path", "objects", "--git-path", "shallow")).splitlines()
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
-        folder = Path(name, "git")
-        _said(["git", "init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(folder)])
+    kind = _ask(rootdir, "rev-parse", "--show-object-format").strip()
+    places = _ask(rootdir, "rev-parse", "--git-path", "objects", "--git-path", "shallow")
+    objects, shallow = places.splitlines()
+    with workspace() as room:
+        folder = room.path / "git"
+        _ask(room.path, "init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(folder))
         (folder / "objects/info").mkdir(parents=True, exist_ok=True)
         (folder / "objects/info/alternates").write_bytes(os.fsencode(f"{(rootdir / objects).resolve().as_posix()}\n"))
         if (rootdir / shallow).is_file():
             (folder / "shallow").write_bytes((rootdir / shallow).read_bytes())
 
-        def git(*arguments: str, stdin: str = "", fine: Container[int] = (0,)) -> str:
-            command = ["git", f"--git-dir={folder}", "-c", "log.showSignature=false", *arguments]
-            done = _run(command, stdin, name)
-            if done.returncode not in fine:
-                raise _failed(arguments, done)
-            return done.stdout
+        def ask(*arguments: str, stdin: str = "") -> str:
+            return _ask(room.path, *arguments, stdin=stdin, git_dir=folder)
 
         # Git starts no bisection without a HEAD.
-        git("update-ref", "--no-deref", "HEAD", head)
-        yield git
+        ask("update-ref", "--no-deref", "HEAD", head)
+        yield ask
 
 
-def _facts(git: _Git, commits: Iterable[str]) -> tuple[Commit, ...]:
-    said = git("log", "--no-walk=unsorted", "--encoding=UTF-8", _FACTS, "--stdin", stdin="\n".join(commits))
+def _facts(ask: _Ask, commits: Iterable[str]) -> tuple[Commit, ...]:
+    how = ("--no-walk=unsorted", "--no-show-signature", "--encoding=UTF-8", _FACTS)
+    said = ask("log", *how, "--stdin", stdin="\n".join(commits))
     # What is no text in a name or a subject is shown as such: reports are text.
     said = said.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return tuple(Commit(*line.split("\0")) for line in said.split("\n") if line)
 
 
 def _commit(rootdir: Path, revision: str) -> str:
-    _said(_at(rootdir, "rev-parse", "--git-dir"))  # says so where there is no repository at all
+    _ask(rootdir, "rev-parse", "--git-dir")  # says so where there is no repository at all
     if not revision.startswith("-"):
-        done = _run(_at(rootdir, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"))
-        if not done.returncode:
-            return done.stdout.strip()
+        with contextlib.suppress(_RefusedError):
+            return _ask(rootdir, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
     raise BaseError(
         f"{revision!r} names no commit of this repository; if it is one of another clone's, get it with: git fetch"
     )
 
 
-def _at(rootdir: Path, *arguments: str) -> list[str]:
-    return ["git", "-C", str(rootdir), *arguments]
+class _RefusedError(BaseError):
+    """Git ended with an error; its exit status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
-def _said(command: list[str]) -> str:
-    done = _run(command)
-    if done.returncode:
-        raise _failed(command[1:], done)
-    return done.stdout
+def _ask(folder: Path, *arguments: str, stdin: str = "", git_dir: Path | None = None) -> str:
+    """Run git in ``folder`` and return what it printed. ``git_dir`` is the repository, if it is not the folder's.
 
+    Raises:
+        BaseError: there is no git, or it hangs.
+        _RefusedError: it ended with an error.
 
-def _run(command: list[str], stdin: str = "", folder: str | None = None) -> subprocess.CompletedProcess[str]:
-    environ = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
-    environ |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    """
+    asked, environ = stdin.encode("utf-8", "surrogateescape"), {"GIT_DIR": str(git_dir)} if git_dir else {}
     try:
-        return subprocess.run(
-            command,
-            input=stdin,
-            cwd=folder,
-            env=environ,
-            capture_output=True,
-            check=False,
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
-    except OSError as error:
-        raise BaseError(f"git cannot be started: {error.strerror or error}") from error
-
-
-def _failed(arguments: Iterable[str], done: subprocess.CompletedProcess[str]) -> BaseError:
-    said = " ".join((done.stderr or done.stdout).split())
-    return BaseError(f"git {' '.join(arguments)} failed: {said or f'exit status {done.returncode}'}")
+        said = git.run(folder, *arguments, seconds=_SECONDS_TO_WAIT, stdin=asked, environ=environ)
+    except git.GitError as error:
+        if error.missing:
+            raise BaseError(f"git cannot be started: {error}") from error
+        words = f"git {' '.join(arguments)} failed: {' '.join((error.said or error.printed).split()) or error}"
+        raise (BaseError(words) if error.status is None else _RefusedError(error.status, words)) from error
+    return said.decode("utf-8", "surrogateescape")

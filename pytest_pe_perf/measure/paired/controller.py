@@ -284,7 +284,9 @@ class _LockStep:
         for side, message in said.items():
             if isinstance(message, Arrived):
                 other: SideName = "head" if side == "base" else "base"
-                self._found.fail(message.test, other, f"it did not measure {message.name or 'what the other side did'}")
+                over = self._over[other]
+                why = f"it did not measure {message.name or 'what the other side did'}"
+                self._found.fail(message.test, other, (over and over.why) or why)
                 self._voices[side].tell(Stop())
 
     def _finish(self, base: Finished, head: Finished) -> Iterator[str]:
@@ -345,7 +347,13 @@ class _LockStep:
         random, clock = self._controller.random, self._controller.clock
         seconds = head.seconds * self._turn.share
         if head.rounds:
-            return rounds.measure_rounds(self._ask, min(base.rounds, head.rounds), head.warm_up, random=random)
+            least, warm_up = min(base.rounds, head.rounds), max(base.warm_up, head.warm_up)
+            found = rounds.measure_rounds(self._ask, least, warm_up, random=random)
+            if not found:
+                self._found.fail(
+                    head.test, "base" if least == base.rounds else "head", f"it has no round after {warm_up}"
+                )
+            return found
         if head.metric == "import":
             return {"import": rounds.measure_single(self._ask, seconds, random=random, clock=clock)}
         return rounds.measure(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -24,11 +24,13 @@ COLLECTOR_ROUND_NS = 8_000_000
 # Share of a restart's time that goes to rounds with the collector on, and calls that they need room for.
 COLLECTOR_SHARE = 0.15
 COLLECTOR_BLOCKS = 2
-# A quantile of the slowest twentieth needs this many readings a side, and rounds of so many to know a typical one.
+# A quantile of the slowest twentieth needs this many readings a side, and so many in a block to know a typical one.
 TAIL_SHARE = 0.95
 TAIL_READINGS = 100
-TAIL_ROUND = 5
+TAIL_BLOCK = 5
 LOW = 0.25
+# A reading in which the process lost its core is a slow one. From this share of them on, the quartile may be one.
+MOST_LOST = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,15 @@ def measure(
 
 
 def measure_rounds(ask: Ask, rounds: int, warm_up: int, *, random: Random) -> dict[str, Measured]:
-    """Let both sides make the rounds that the test asks for, in turns."""
+    """Let both sides make the rounds that the test asks for, in turns; the first ``warm_up`` of them do not count."""
     taken: dict[SideName, list[Taken]] = {"base": [], "head": []}
     for number in range(0, rounds, 2):
         order: tuple[SideName, ...] = ("base", "head") if random.random() < 0.5 else ("head", "base")
         for side in (*order, *reversed(order)) if number + 1 < rounds else order:
             taken[side].append(ask(side, Round(1, 0)))
     base, head = taken["base"][warm_up:], taken["head"][warm_up:]
+    if not base:
+        return {}
     pairs = [_Pair(tuple(base[i : i + 2]), tuple(head[i : i + 2])) for i in range(0, len(base), 2)]
     return {"latency": _latency(pairs, base[0].calls)}
 
@@ -136,6 +140,8 @@ def _turn(taken: Taken) -> Turn:
 
 
 def _away(taken: Taken) -> float:
+    if taken.switches < len(taken.readings) * MOST_LOST:
+        return 0.0  # the lower quartile does not see so few
     return max(0.0, 1 - taken.cpu / taken.wall) if taken.wall > 0 else 0.0
 
 
@@ -163,22 +169,23 @@ def _of_numbers(base: float, head: float, count: int) -> Measured:
 
 
 def _tail(pairs: Sequence[_Pair]) -> Measured | None:
-    """Return the slowest twentieth of the readings over a typical one of the same round.
+    """Return the slowest twentieth of the readings over a typical one of the same block.
 
-    Within its round, because a machine that changes its speed makes slow readings too.
+    Within its block, because a machine that changes its speed makes slow readings too.
     """
-    base, head = (_over_typical([t for pair in pairs for t in getattr(pair, side)]) for side in ("base", "head"))
+    base, head = _over_typical([pair.base for pair in pairs]), _over_typical([pair.head for pair in pairs])
     if min(len(base), len(head)) < TAIL_READINGS:
         return None
     return _of_numbers(quantile(base, TAIL_SHARE), quantile(head, TAIL_SHARE), min(len(base), len(head)))
 
 
-def _over_typical(rounds: Sequence[Taken]) -> list[float]:
+def _over_typical(blocks: Iterable[Sequence[Taken]]) -> list[float]:
     found = []
-    for taken in rounds:
-        if len(taken.readings) >= TAIL_ROUND:
-            typical = quantile(sorted(taken.readings), LOW)
-            found += [reading / typical for reading in taken.readings]
+    for block in blocks:
+        readings = [reading for taken in block for reading in taken.readings]
+        if len(readings) >= TAIL_BLOCK:
+            typical = quantile(sorted(readings), LOW)
+            found += [reading / typical for reading in readings]
     return sorted(found)
 
 

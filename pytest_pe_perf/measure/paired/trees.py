@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_pe_perf.errors import SidesError
 from pytest_pe_perf.measure.command import Command
-from pytest_pe_perf.measure.paired import checkout, imports, start
+from pytest_pe_perf.measure.paired import changes, checkout, imports, refs, start
 from pytest_pe_perf.measure.paired.janitor import Workspace
 from pytest_pe_perf.measure.paired.process import Side, SideError, moved
 from pytest_pe_perf.measure.paired.second_env import second_environment
@@ -39,9 +39,9 @@ class Against:
             BaseError: it cannot be had.
 
         """
-        top = checkout.toplevel(rootdir)
-        commit = checkout.resolve(top, head) if head else None
-        return cls(top, ref, checkout.merge_base(top, ref, commit or "HEAD"), commit)
+        top = refs.toplevel(rootdir)
+        commit = refs.resolve(top, head) if head else None
+        return cls(top, ref, refs.merge_base(top, ref, commit or "HEAD"), commit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,12 @@ class Trees:
         checkout.export_commit(against.top, against.base, base)
         self._export_head(head)
         sides = self._side("base", base, self._python(base)), self._side("head", head, self.command.python)
-        changed = checkout.changed_files(against.top, against.base, against.head)
+        changed = changes.changed_files(against.top, against.base, against.head)
         ours = [file for file in changed if self.suite.holds(file)]
         if against.head:
             # The tests are those of the working tree, whatever commits they are asked about.
             ours = sorted(
-                {*ours, *(f for f in checkout.changed_files(against.top, against.base) if self.suite.holds(f))}
+                {*ours, *(f for f in changes.changed_files(against.top, against.base) if self.suite.holds(f))}
             )
         missing, collected_base, collected_head = self._collect(sides, base, head, ours, tests)
         _check_pythons(collected_base, collected_head)
@@ -142,7 +142,7 @@ class Trees:
             checkout.export_worktree(against.top, head)
             return
         checkout.export_commit(against.top, against.head, head)
-        suite = [file for file in checkout.changed_files(against.top, against.head) if self.suite.holds(file)]
+        suite = [file for file in changes.changed_files(against.top, against.head) if self.suite.holds(file)]
         checkout.overlay(against.top, head, suite)
 
     def _python(self, base: Path) -> str:

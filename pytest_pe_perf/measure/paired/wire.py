@@ -56,13 +56,17 @@ class Arrived(msgspec.Struct, frozen=True, tag=True):
 
 
 class Taken(msgspec.Struct, frozen=True, tag=True):
-    """A round: the nanoseconds of each reading of ``calls`` calls, of the whole, on the CPU, and in the collector."""
+    """A round: the nanoseconds of each reading of ``calls`` calls, of the whole, on the CPU, and in the collector.
+
+    ``switches`` is how often the process lost its core to another one.
+    """
 
     readings: tuple[int, ...]
     calls: int
     wall: int
     cpu: int
     collector: int = 0
+    switches: int = 0
 
 
 class Finished(msgspec.Struct, frozen=True, tag=True):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import resource
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+import msgspec
 
 from pytest_pe_perf.measure.call import Call, Probe, run, run_async
 from pytest_pe_perf.measure.loop import MIN_READINGS, Readings
@@ -42,6 +45,7 @@ class _Pauses:
 @contextlib.contextmanager
 def _collecting() -> Iterator[_Pauses]:
     pauses = _Pauses()
+    gc.collect()  # what earlier rounds have left is not this one's to clear away
     gc.callbacks.append(pauses)
     gc.enable()
     try:
@@ -51,21 +55,27 @@ def _collecting() -> Iterator[_Pauses]:
         gc.callbacks.remove(pauses)
 
 
+def _lost_cores() -> int:
+    """Return how often this process has lost its core to another one."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
 def _round(order: Round) -> Probe[Taken]:
     """Read as the order says."""
     readings = []
-    cpu, started = time.process_time_ns(), time.perf_counter_ns()
+    lost, cpu, started = _lost_cores(), time.process_time_ns(), time.perf_counter_ns()
     while True:
         readings.append((yield order.calls))
         wall = time.perf_counter_ns() - started
         if wall >= order.nanoseconds:
-            return Taken(tuple(readings), order.calls, wall, time.process_time_ns() - cpu)
+            used = time.process_time_ns() - cpu
+            return Taken(tuple(readings), order.calls, wall, used, switches=_lost_cores() - lost)
 
 
 def _collected_round(order: Round) -> Probe[Taken]:
     with _collecting() as pauses:
         taken = yield from _round(order)
-    return Taken(taken.readings, taken.calls, taken.wall, taken.cpu, pauses.total)
+    return msgspec.structs.replace(taken, collector=pauses.total)
 
 
 def obey(talk: Talk, between: Callable[[], None]) -> Probe[Readings]:
@@ -154,11 +164,12 @@ class PairedBench(Bench):
         if not self.recorder.free and isinstance(self.recorder.talk.receive(), Stop):
             # The other side has no such rounds: the test itself still wants the rest of its own.
             self.recorder.free = True
-        cpu, started = time.process_time_ns(), time.perf_counter_ns()
+        lost, cpu, started = _lost_cores(), time.process_time_ns(), time.perf_counter_ns()
         elapsed, result = take()
         wall = time.perf_counter_ns() - started
         if not self.recorder.free:
-            self.recorder.talk.send(Taken((elapsed,), calls, wall, time.process_time_ns() - cpu))
+            used = time.process_time_ns() - cpu
+            self.recorder.talk.send(Taken((elapsed,), calls, wall, used, switches=_lost_cores() - lost))
         return result
 
     def _arrive(self, name: str, metric: str, rounds: int = 0, warm_up: int = 0) -> None:

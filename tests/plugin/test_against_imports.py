@@ -1,0 +1,194 @@
+"""Two commits side by side: each imports its own code, both run the tests of head, and what cannot be told apart is said."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs processes that Windows does not have")
+
+SHOP = """
+def work():
+    return bytes(600)
+
+def steady():
+    return bytes(600)
+"""
+MORE = SHOP.replace("bytes(600)", "bytes(600), bytes(601)", 1)
+TEST = """
+import shop
+
+def test_work(pe_memory):
+    pe_memory(shop.work)
+"""
+SOURCES = '[tool.pytest.ini_options]\npythonpath = ["src"]\n'
+
+
+# Base and head have different tests.
+
+OWN = """
+import os
+import subprocess
+import sys
+
+import helper
+import shop
+
+CODE = "import shop; print(shop.__file__)"
+
+def test_work(pe_memory):
+    assert helper.SIZE == {size}
+    pe_memory(shop.work)
+
+def test_own_side(pe_latency):
+    # In a side, the tree is the working directory; what is started there belongs to the same side.
+    assert shop.__file__ == os.path.abspath("src/shop/__init__.py")
+    done = pe_latency(subprocess.run, [sys.executable, "-c", CODE], capture_output=True, text=True)
+    if os.path.dirname(os.getcwd()).startswith(os.path.realpath(os.environ["TMPDIR"])):
+        assert done.stdout.strip() == shop.__file__, done.stderr
+
+def test_changed(pe_memory):
+    {body}
+    pe_memory(shop.steady)
+
+def test_{name}(pe_memory):
+    pe_memory(shop.steady)
+"""
+FALLS_BACK = """
+import shop
+{imports}
+
+def test_as_before(pe_memory):
+    pe_memory(shop.work)
+{more}
+"""
+
+
+@pytest.fixture(scope="module")
+def other_tests(shared_repository):
+    project = shared_repository
+    project.settings(SOURCES)
+    project.write("src/shop/__init__.py", SHOP)
+    project.write("tests/helper.py", "SIZE = 1\n")
+    project.write("tests/test_own.py", OWN.format(size=1, body="pass", name="only_on_base"))
+    project.write("tests/test_falls_back.py", FALLS_BACK.format(imports="", more=""))
+    project.commit()
+    project.write("src/shop/__init__.py", MORE)
+    project.write("src/shop/extra.py", "def work():\n    return 1\n")
+    project.write("tests/helper.py", "SIZE = 2\n")
+    project.write("tests/test_own.py", OWN.format(size=2, body="assert shop", name="only_on_head"))
+    more = "\ndef test_of_head(pe_memory):\n    pe_memory(shop.extra.work)\n"
+    project.write("tests/test_falls_back.py", FALLS_BACK.format(imports="import shop.extra", more=more))
+    project.write("tests/test_new_file.py", TEST)
+    return project, project.decided("main", "--junitxml=junit.xml")
+
+
+def test_each_side_runs_its_own_code_with_head_s_tests(other_tests):
+    """In a src layout each side imports its tree, so do processes that a test starts; helpers are head's on both."""
+    project, done = other_tests
+    assert done.status == 1, done.out
+    worst, reasons = project.worst(), project.reasons()
+    assert worst["test_own_side"] == "unchanged", reasons
+    verdicts = {key: word for key, word in project.verdicts().items() if key[2] == "allocations"}
+    assert verdicts["test_as_before", "", "allocations"] == "regressed"
+
+
+def test_a_module_that_base_cannot_import_is_base_s_own_there(other_tests):
+    """Its tests that are as before are compared, and the one that needs head's code is new."""
+    project, _ = other_tests
+    worst, reasons = project.worst(), project.reasons()
+    assert worst["test_as_before"] == "regressed"
+    assert worst["test_of_head"] == "new"
+    assert reasons["test_of_head latency"] == "base does not have it"
+
+
+def test_new_changed_and_missing_tests_are_named(other_tests):
+    """A benchmark whose body differs is not compared, one that base lacks is new, one that head lacks is missing."""
+    project, _ = other_tests
+    worst, outcomes = project.worst(), project.outcomes()
+    assert worst["test_changed"] == "not comparable"
+    assert worst["test_only_on_base"] == "missing"
+    assert worst["test_only_on_head"] == "unchanged"  # head's tests run on base's code: base has it now too
+    assert {test for test, outcome in outcomes.items() if outcome != "passed"} == {"test_work", "test_as_before"}
+
+
+def test_a_base_that_head_s_conftest_does_not_run_on_runs_its_own_tests(repository):
+    """A conftest that needs what only head has: base keeps its own, and the tests that are the same are compared."""
+    repository.write("shop.py", SHOP)
+    repository.write("conftest.py", "")
+    repository.write("test_it.py", TEST)
+    repository.commit()
+    repository.write("shop.py", MORE + "\nSETTING = 1\n")
+    repository.write("conftest.py", "import shop\nassert shop.SETTING\n")
+    repository.write("test_it.py", TEST + "\ndef test_new(pe_memory):\n    pe_memory(shop.steady)\n")
+    done = repository.against("main")
+    assert done.status == 1, done.out
+    assert repository.worst() == {"test_work": "regressed", "test_new": "new"}
+
+
+def test_a_base_without_our_settings_and_tests_has_nothing_to_compare(repository):
+    """Where the base knows nothing of us and cannot import a test, all are new: exit status 0, and 1 when strict."""
+    (repository.folder / "pyproject.toml").unlink()
+    repository.write("other.py", "")
+    repository.commit()
+    repository.settings("")
+    repository.write("shop.py", SHOP)
+    repository.write("test_it.py", TEST)
+    for options, status in (([], 0), (["--pe-perf-strict"], 1)):
+        done = repository.against("main", *options)
+        assert done.status == status, done.out
+        assert repository.worst() == {"test_work": "new"}
+    assert "base cannot run it: collecting its module failed: ModuleNotFoundError" in repository.reasons()["test_work latency"]
+
+
+# Where the code is imported from.
+
+
+def test_an_editable_installation_is_led_to_each_tree(repository):
+    """With the project's folder on the path by a .pth file of the environment, each side still imports its own."""
+    environment = repository.folder.parent / "environment"
+    repository.command(sys.executable, "-m", "venv", "--without-pip", str(environment))
+    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(environment)}))
+    repository.write("src/shop/__init__.py", SHOP)
+    repository.write("test_it.py", TEST)
+    repository.commit()
+    known = [path for path in sys.path if path.endswith("-packages")] + [str(Path(__file__).parents[2])]
+    (packages / "links.pth").write_text("\n".join([*known, str(repository.folder / "src")]) + "\n")
+    repository.write("src/shop/__init__.py", MORE)
+    done = repository.against("main", python=str(environment / "bin/python"))
+    assert done.status == 1, done.out
+    assert repository.worst() == {"test_work": "regressed"}
+
+
+def test_an_installed_copy_is_refused(repository):
+    """Where both sides would import one file of the environment: exit status 4 and what to do, not a green run."""
+    repository.write("src/shop/__init__.py", SHOP)
+    repository.write("test_it.py", TEST)
+    repository.commit()
+    packages = repository.folder.parent / "site-packages"
+    shutil.copytree(repository.folder / "src", packages)
+    done = repository.against("main", PYTHONPATH=str(packages))
+    assert done.status == 4, done.out
+    assert "base and head import the same file, so there is nothing to compare: shop -> " in done.out
+    assert "pip install -e" in done.out
+    assert not (repository.folder / ".pe-perf").exists()
+
+
+def test_a_dirty_submodule_is_measured_as_it_is(repository):
+    """Base has the submodule at its commit; head has it with its uncommitted change."""
+    library = type(repository)(repository.folder.parent / "library" / "project")
+    library.write("shop.py", SHOP)
+    library.commit()
+    repository.settings('[tool.pytest.ini_options]\npythonpath = ["vendored"]\n')
+    repository.write("test_it.py", TEST)
+    repository.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library.folder), "vendored")
+    repository.commit()
+    repository.write("vendored/shop.py", MORE)
+    done = repository.against("main")
+    assert done.status == 1, done.out
+    assert repository.worst() == {"test_work": "regressed"}
+    assert "the working tree against" in done.out
