@@ -160,11 +160,12 @@ def _clocks(clock: Callable[[], int] | None) -> Clocks:
 
 @dataclass(slots=True)
 class Recorder:
-    """The rows of this process, and the tests that gave none."""
+    """The rows of this process, and the tests that gave none. ``room`` is a folder for the files of what weighs."""
 
     rows: dict[Key, Row] = field(default_factory=dict)
     skipped: dict[str, Skipped] = field(default_factory=dict)
     memory_only: bool = False
+    room: str | None = None
     _memory: dict[float, MemoryProbe] = field(default_factory=dict)
 
     def begin(self, test: str) -> None:
@@ -188,7 +189,7 @@ class Recorder:
 
     def memory_probe(self, seconds: float) -> MemoryProbe:
         """Return what measures memory for about so many seconds; it knows what an empty call costs."""
-        return self._memory.setdefault(seconds, MemoryProbe(seconds))
+        return self._memory.setdefault(seconds, MemoryProbe(seconds, room=self.room))
 
     def record(self, subject: Subject, name: str, found: Mapping[str, Sample]) -> None:
         """Take the samples of one measurement.

@@ -26,7 +26,8 @@ class Fresh(Measuring):
     """Measures the tests of a request alone and hands the rows over in a file."""
 
     def __init__(self, settings: Settings, request: fresh.Request) -> None:
-        self.recorder = Recorder(memory_only=request.memory_only)
+        # Beside the answer: who asked removes that folder, also where a test ends this process.
+        self.recorder = Recorder(memory_only=request.memory_only, room=os.path.dirname(request.out))  # noqa: PTH120
         super().__init__(settings, self.recorder)
         self.request = request
 

@@ -15,7 +15,7 @@ NAME = "line\nend and ünïcode"
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a repository with one file; no settings but its own count, and none is around it."""
+    """Return a repository with one file; only its own settings count, and no other is around it."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)

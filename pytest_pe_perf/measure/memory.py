@@ -161,10 +161,14 @@ def _nothing() -> None:
 
 @dataclass(slots=True)
 class MemoryProbe:
-    """Measures the memory of calls; knows what the loop around an empty call allocates, and takes that off."""
+    """Measures the memory of calls; knows what the loop around an empty call allocates, and takes that off.
+
+    ``room`` is where the tracker's files go; nothing for the system's temporary folder.
+    """
 
     seconds: float
     clock: Clock = time.perf_counter_ns
+    room: str | None = None
     _empty: Tracked | None = None
 
     def measure(self, call: Call) -> dict[str, Sample]:
@@ -188,7 +192,7 @@ class MemoryProbe:
     @contextlib.contextmanager
     def _region(self) -> Iterator[tuple[Path, Tracked]]:
         """Yield a folder for the tracker's files, and what an empty call costs."""
-        with tempfile.TemporaryDirectory(prefix="pe-perf-") as name, quiet():
+        with tempfile.TemporaryDirectory(prefix="pe-perf-", dir=self.room) as name, quiet():
             folder = Path(name)
             if self._empty is None:
                 self._empty = self._cost_of_nothing(folder)

@@ -615,7 +615,7 @@ def test_work(pe_latency):
 """
 
 
-def test_real_measuring(tmp_path: Path) -> None:
+def test_real_measuring(tmp_path: Path, temporary: Path) -> None:
     """The fourth of five commits is twenty times slower; it is found, and nothing in the project tells of the search."""
     folder = tmp_path / "real"
     folder.mkdir()
@@ -635,3 +635,4 @@ def test_real_measuring(tmp_path: Path) -> None:
     assert f"The first bad commit is {found[3]}\n  commit 4\n" in out
     assert [step.split(":")[1].split(",")[0] for step in out.splitlines()[:3]] == [" bad", " good", " bad"]
     assert git(folder, "status", "--porcelain", "--ignored") == ""
+    assert list(temporary.iterdir()) == []

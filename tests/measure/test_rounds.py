@@ -117,12 +117,13 @@ def test_the_side_that_begins_is_chosen_by_the_caller(base_first):
 @given(base=st.integers(1, 10**6), head=st.integers(1, 10**6))
 @settings(max_examples=30)
 def test_both_sides_make_the_same_number_of_calls_in_a_reading(base, head):
-    """It is enough for the faster side, so that neither of them reads the clock more than the call."""
+    """It is enough for the faster side, unless the slower one would then need longer than a round for it."""
     pair = Pair(base, head)
     found = pair.measure(0.01)
     calls = found["latency"].restart.calls
     assert {order.calls for _, order in pair.asked[-4:]} == {calls}
-    assert calls * min(base, head) >= SAMPLE_NS or calls == SAMPLE_NS
+    assert calls * min(base, head) >= SAMPLE_NS or calls == SAMPLE_NS or (calls + 1) * max(base, head) > ROUND_NS
+    assert calls * max(base, head) <= ROUND_NS
     assert calls == 1 or (calls - 1) * min(base, head) < SAMPLE_NS
 
 
@@ -141,10 +142,10 @@ def test_a_round_is_short_and_the_whole_keeps_to_its_time(base, head, seconds):
     """Rounds are of a few milliseconds, and no more is measured than was allowed, but for the block that was begun."""
     pair = Pair(base, head)
     pair.measure(seconds)
-    reading = max(SAMPLE_NS * max(base, head) // min(base, head) + max(base, head), base, head)
-    assert max(order.nanoseconds for _, order in pair.asked) <= max(COLLECTOR_ROUND_NS, reading)
-    assert pair.asked[-1][1].nanoseconds <= max(ROUND_NS, reading)
-    calibration = 8 * reading
+    reading = max(ROUND_NS, base, head)
+    assert max(order.nanoseconds for _, order in pair.asked) <= COLLECTOR_ROUND_NS
+    assert pair.asked[-1][1].nanoseconds <= ROUND_NS
+    calibration = 12 * reading
     block = 4 * (ROUND_NS + reading)
     assert pair.now <= seconds * 1e9 + calibration + block + 2 * (ROUND_NS + reading)
 
@@ -204,7 +205,9 @@ def test_time_off_the_core_is_noted_with_the_turn():
         assert [turn.away for turn in (*block.base, *block.head)] == pytest.approx([away] * 4, abs=1e-6)
 
 
-@pytest.mark.parametrize(("rounds", "warm_up"), [(1, 0), (2, 0), (3, 0), (6, 0), (7, 0), (5, 1), (6, 1), (4, 3), (9, 4)])
+@pytest.mark.parametrize(
+    ("rounds", "warm_up"), [(1, 0), (2, 0), (3, 0), (6, 0), (7, 0), (5, 1), (6, 1), (4, 3), (9, 4)]
+)
 def test_the_test_s_own_rounds_are_made_once_each(rounds, warm_up):
     """Both sides make exactly so many, in turns; those that warm up do not count, an odd one makes a block of two."""
     pair = Pair(1 * MS, 3 * MS, first=(900 * MS, 0) if warm_up else (0, 0))

@@ -65,7 +65,9 @@ def test_what_makes_no_sense_is_a_usage_error(plain, options, words):
 
 def test_without_a_selection_or_with_collect_only_nothing_is_started(plain):
     """An empty selection is pytest's exit status 5; --collect-only lists the tests; no process looks at the base."""
-    plain.write("conftest.py", "import os\nwith open(os.environ['NOTES'], 'a') as file:\n    file.write('started\\n')\n")
+    plain.write(
+        "conftest.py", "import os\nwith open(os.environ['NOTES'], 'a') as file:\n    file.write('started\\n')\n"
+    )
     notes = plain.room / "notes.txt"
     for option, status in (("-knothing", 5), ("--collect-only", 0)):
         assert plain.against("main", option, NOTES=str(notes)).status == status
@@ -132,7 +134,6 @@ def work():
 dies_on_base = work
 
 def exits():
-    print("last words")
     os._exit(3)
 
 def killed():
@@ -250,7 +251,6 @@ def test_a_test_that_breaks_its_process_fails_and_the_others_are_measured(faults
         assert worst[test] == "inconclusive", reasons
         assert reasons[row].startswith(why), reasons[row]
         assert "not run here, because it broke a process of its own" in outcomes[test]
-    assert "last words" in reasons["test_exits latency"]
     for test in ("test_fine", "test_after_all"):
         assert (worst[test], outcomes[test]) == ("unchanged", "passed"), reasons
     assert "INTERNALERROR" not in done.out

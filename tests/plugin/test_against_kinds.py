@@ -25,9 +25,7 @@ async def later():
 def gone():
     return work()
 """
-SLOWER = (
-    KIT.replace("FACTOR = 1", "FACTOR = 20").replace("ROUNDS = 6", "ROUNDS = 9").replace("def gone", "def arrived")
-)
+SLOWER = KIT.replace("FACTOR = 1", "FACTOR = 20").replace("ROUNDS = 6", "ROUNDS = 9").replace("def gone", "def arrived")
 CONFTEST = """
 import os
 
@@ -186,9 +184,7 @@ def test_every_kind_of_test_is_compared(ran):
     slower = ["test_odd[a b::c]", "test_odd[\\xfc/[x]]", "test_names", "test_asyncio", "test_anyio_body"]
     slower += ["test_coroutine", "test_body", "test_benchmark", "test_benchmark_body", "test_pedantic"]
     slower += ["test_pedantic_setup", "test_import", "test_expected"]
-    assert {test: worst.get(test) for test in slower} == dict.fromkeys(slower, "regressed"), (
-        project.reasons()
-    )
+    assert {test: worst.get(test) for test in slower} == dict.fromkeys(slower, "regressed"), project.reasons()
     same = ["TestScopes::test_one", "TestScopes::test_two", "test_within_budget", "test_noise"]
     assert {test: worst.get(test) for test in same} == dict.fromkeys(same, "unchanged")
     verdicts = project.verdicts()

@@ -115,7 +115,9 @@ def _calibrate(ask: Ask, order: Sequence[SideName]) -> tuple[int, float]:
         for side in order:
             taken = ask(side, Round(calls, 0))
             fastest[side] = min(fastest[side], max(taken.readings[0], 1) / calls)
-        enough = min(math.ceil(SAMPLE_NS / min(fastest.values())), SAMPLE_NS)
+        # Where one side is slower by far, a reading of it is a round at most: so large a change needs no finer one.
+        room = max(int(ROUND_NS / max(fastest.values())), 1)
+        enough = min(math.ceil(SAMPLE_NS / min(fastest.values())), SAMPLE_NS, room)
         if calls >= enough:
             return calls, max(fastest.values())
         calls = min(enough, calls * 10)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from pytest_pe_perf.errors import SidesError
 from pytest_pe_perf.measure.command import Command
 from pytest_pe_perf.measure.paired import changes, checkout, imports, refs, start
@@ -183,13 +185,16 @@ class Trees:
         (collected,) = self.survey(sides[:1])
         if isinstance(collected, SideError):
             broken = list(ours)  # a conftest, or the configuration: base runs its own tests
+            reasons = dict.fromkeys((test.split("::", 1)[0] for test in tests), str(collected))
         else:
+            reasons = collected.broken
             broken = self._files_of(set(collected.broken) - set(collected_head.broken), ours)
             if not broken:
                 return missing, collected, collected_head
         checkout.overlay(own, base, broken)
         (restored,) = self._must(sides[0])
-        return missing, restored, collected_head
+        # Why base runs its own is why it lacks what only head's have.
+        return missing, msgspec.structs.replace(restored, broken={**reasons, **restored.broken}), collected_head
 
     def _files_of(self, modules: Iterable[str], ours: Sequence[str]) -> list[str]:
         place = os.path.relpath(self.rootdir, self.against.top)
