@@ -87,7 +87,9 @@ def _hooks(config: pytest.Config) -> Measuring:
     request = fresh.requested(os.environ)
     is_side = PAIR in os.environ
     if request is None and not is_side:
-        return _gate(config, settings)
+        with _usage_errors():
+            beside = load_settings(config.rootpath, options, paired=True)
+        return _gate(config, settings, beside)
     from pytest_pe_perf import sides
 
     _obey(config)
@@ -102,14 +104,16 @@ def _hooks(config: pytest.Config) -> Measuring:
     return sides.Fresh(settings, request)
 
 
-def _gate(config: pytest.Config, settings: Settings) -> hooks.Gate:
+def _gate(config: pytest.Config, settings: Settings, beside: Settings) -> hooks.Gate:
     notes = [note for note in (_set_xdist_aside(config),) if note]
     with _usage_errors():
-        session = _paired(config, settings) if config.getoption("pe_perf_against") else _stored(config, settings)
+        session = (
+            _paired(config, settings) if config.getoption("pe_perf_against") else _stored(config, settings, beside)
+        )
     return hooks.Gate(session, notes)
 
 
-def _stored(config: pytest.Config, settings: Settings) -> StoredSession:
+def _stored(config: pytest.Config, settings: Settings, beside: Settings) -> StoredSession:
     update, reason = config.getoption("pe_perf_update"), (config.getoption("pe_perf_reason") or "").strip()
     if reason and not update:
         raise pytest.UsageError("--pe-perf-reason says why rows are accepted: give it together with --pe-perf-update")
@@ -117,7 +121,7 @@ def _stored(config: pytest.Config, settings: Settings) -> StoredSession:
         if config.getoption(f"pe_perf_{option}"):
             name = option.replace("_", "-")
             raise pytest.UsageError(f"--pe-perf-{name} says what to compare: give it together with --pe-perf-against")
-    session = StoredSession(settings, _place(config), _say(config), update=update, reason=reason)
+    session = StoredSession(settings, _place(config), _say(config), update=update, reason=reason, beside=beside)
     if not config.option.collectonly:
         # Before anything is measured: a baseline that cannot be trusted is an error, not a green run.
         session.load_baseline()

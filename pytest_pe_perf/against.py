@@ -70,16 +70,16 @@ class PairedSession(Session):
         extra = [
             *(Judgement(Key(test, "", "latency"), Verdict.NEW, why) for test, why in sides.new.items()),
             *(Judgement(Key(test, "", "latency"), Verdict.NOT_COMPARABLE, why) for test, why in sides.changed.items()),
-            *(
-                Judgement(Key(test, "", "latency"), Verdict.INCONCLUSIVE, why)
-                for test, why in self._found.failed.items()
-            ),
+            *(Judgement(Key(test, "", "latency"), self._word(test), why) for test, why in self._found.failed.items()),
         ]
         for judgement in (*self._found.judgements, *extra):
             self._by_test.setdefault(judgement.key.test, []).append(judgement)
         for test in sides.missing:
             why = "base has it and head does not"
             self._by_test.setdefault(test, []).append(Judgement(Key(test, "", "latency"), Verdict.MISSING, why))
+
+    def _word(self, test: str) -> Verdict:
+        return Verdict.NEW if test in self._found.new else Verdict.INCONCLUSIVE
 
     def measured(self, test: str) -> bool:
         """Whether there is a verdict on ``test``."""

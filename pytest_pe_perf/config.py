@@ -172,7 +172,8 @@ def merge(
 ) -> Settings:
     """Return the settings of the file and of the command line, which wins. Options of None were not given.
 
-    ``paired``: the defaults are those of a comparison of two commits.
+    ``paired``: the defaults are those of a comparison of two commits, where a default gives way to what was given: a
+    margin that suits a baseline may be wider than the threshold of a comparison.
 
     Raises:
         ConfigError: an unknown name, or a value that cannot be read; the message names the source.
@@ -180,10 +181,17 @@ def merge(
     """
     everything = tuple(field.name for field in fields(Settings))
     table = "[tool.pe_perf] of pyproject.toml"
-    defaults = Settings(**PAIRED) if paired else Settings()
-    settings = with_changes(defaults, _read(file or {}, f"{table}: {{}}", everything), table)
+    known = _read(file or {}, f"{table}: {{}}", everything)
+    settings = with_changes(giving_way(Settings(**PAIRED), known) if paired else Settings(), known, table)
     given = {name: value for name, value in (options or {}).items() if value is not None}
     return with_changes(settings, _read(given, "--pe-perf-{}", everything), "the command line")
+
+
+def giving_way(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Return ``settings`` with a threshold and a margin that do not contradict what only one of them is changed to."""
+    threshold = max(settings.threshold, changes.get("margin", 0.0))
+    margin = min(settings.margin, changes.get("threshold", settings.margin))
+    return replace(settings, threshold=threshold, margin=margin)
 
 
 def split_marker(name: str, options: Mapping[str, object]) -> tuple[dict[str, Budget], dict[str, Any]]:

@@ -48,7 +48,12 @@ class Keeper(Protocol):
 
 
 class Measuring:
-    """The hooks of a process that measures; what follows from the numbers is the business of its subclasses."""
+    """The hooks of a process that measures; what follows from the numbers is the business of its subclasses.
+
+    With ``gives_way`` a marker's margin may be wider than the threshold: it was written for baselines.
+    """
+
+    gives_way = False
 
     def __init__(self, settings: Settings, keeper: Keeper) -> None:
         self.settings = settings
@@ -94,7 +99,8 @@ class Measuring:
                 limits, found = settings_of.split_marker(name, marker.kwargs)
                 budgets.update(limits)
                 changes.update(found)
-        settings = settings_of.with_changes(self.settings, changes, f"the markers of {item.nodeid}")
+        known = settings_of.giving_way(self.settings, changes) if self.gives_way else self.settings
+        settings = settings_of.with_changes(known, changes, f"the markers of {item.nodeid}")
         function: Any = getattr(item, "function", item.runtest)
         line = (item.location[1] or 0) + 1
         return Subject(item.nodeid, source_hash(function), line, settings, budgets)

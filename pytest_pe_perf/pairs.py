@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,7 +47,8 @@ WEIGH_AGAIN = 2
 class Comparison:
     """Everything that a comparison of two sides found, for the rows of one set of tests.
 
-    ``failed`` are the tests that have no row, and why; ``alike`` are those of them for which both sides say the same.
+    ``failed`` are the tests that have no row, and why; ``alike`` are those of them for which both sides say the same,
+    and ``new`` those that base alone cannot run.
     ``broken`` are the tests that broke a process of head.
     """
 
@@ -55,6 +56,7 @@ class Comparison:
     rows: tuple[Row, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
     alike: frozenset[str] = frozenset()
+    new: frozenset[str] = frozenset()
     broken: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -105,6 +107,7 @@ class Comparer:
             (*_rows(first, second), *weighed.rows),
             reasons,
             frozenset(test for test in reasons if _alike(first, test)),
+            frozenset(test for test in reasons if first.failed[test].keys() == {"base"} and test not in first.crashed),
             {**weighed.broken, **second.broken, **first.broken},
             sung.notes,
         )
@@ -122,13 +125,12 @@ class Comparer:
         base = self.sides.base
         copy = self.workspace.path / "copy"
         shutil.copytree(base.tree, copy, symlinks=True)
-        twin = Side(
-            "head",
-            tuple(moved(word, base.tree, copy) for word in base.command),
-            copy / base.folder.relative_to(base.tree),
-            base.original,
-            copy,
-            base.bytecode,
+        twin = replace(
+            base,
+            name="head",
+            command=tuple(moved(word, base.tree, copy) for word in base.command),
+            folder=copy / base.folder.relative_to(base.tree),
+            tree=copy,
         )
         found = replace(self._controller("checking the suite"), head=twin).measure(tests, CHECK_RESTARTS, CHECK_TIME)
         rows, _ = _apart(_paired_rows(found))
@@ -162,7 +164,7 @@ class Comparer:
     def _weigh_sides(self, tests: Sequence[str]) -> tuple[fresh.Answer, fresh.Answer]:
         # Nothing is timed here, so that both sides may run at once.
         environ = self.controller.layout_environ()
-        started: list[int] = []
+        started: set[int] = set()
 
         def weigh(side: Side) -> fresh.Answer:
             patience = fresh.Patience(START_UP, self.patience)
@@ -174,11 +176,17 @@ class Comparer:
             except fresh.FreshProcessError as error:
                 return fresh.Answer((), tuple(Skipped(test, str(error)) for test in tests))
 
-        def watch(pgid: int) -> None:
+        @contextlib.contextmanager
+        def watch(pgid: int) -> Iterator[None]:
             if over:
                 raise fresh.FreshProcessError("interrupted")
-            started.append(pgid)
+            started.add(pgid)
             self.workspace.watch(pgid)
+            try:
+                yield
+            finally:
+                self.workspace.unwatch(pgid)
+                started.discard(pgid)
 
         over = False
         with ThreadPoolExecutor(2) as pool:
@@ -188,7 +196,7 @@ class Comparer:
             except BaseException:
                 # On Ctrl-C nobody waits for those who weigh.
                 over = True
-                for pgid in started:
+                for pgid in tuple(started):
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.killpg(pgid, signal.SIGKILL)
                 raise
@@ -214,8 +222,8 @@ def open_comparer(
     """
     logs = room.path / "logs"
     logs.mkdir()
-    nobody = Side("", (), room.path, room.path, room.path, room.path)
-    controller = Controller(nobody, nobody, logs, room.watch, settings.timeout, 1 + settings.threshold)
+    nobody = Side("", (), room.path, room.path, room.path)
+    controller = Controller(nobody, nobody, logs, room, settings.timeout, 1 + settings.threshold)
     trees = Trees(
         against,
         room,
@@ -251,7 +259,8 @@ class _Weighed:
 
 def _judge_exact(base: Row | None, head: Row) -> Judgement:
     if base is None:
-        return Judgement(head.key, Verdict.NEW, "base did not weigh it", head.samples[0].value, line=head.line)
+        judgement = judge(head, None)
+        return replace(judgement, reason="base did not weigh it") if judgement.verdict is Verdict.NEW else judgement
     values = [sample.value for sample in base.samples]
     least = min(values)
     scatter = (max(values) - least) / least if least else 0.0

@@ -122,7 +122,7 @@ class Rehearsal(Bench):
     def time(
         self,
         call: Call,
-        name: str = "",
+        name: str = "",  # noqa: ARG002
         clock: Callable[[], int] | None = None,
         least: int = 1,  # noqa: ARG002
     ) -> Readings:

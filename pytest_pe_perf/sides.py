@@ -70,6 +70,8 @@ class Fresh(Measuring):
 class Side(Measuring):
     """One side of a pair: tells what there is, then runs what it is told to and measures it in lock step."""
 
+    gives_way = True
+
     def __init__(self, settings: Settings, talk: Talk) -> None:
         self.recorder = PairedRecorder(talk=talk)
         super().__init__(settings, self.recorder)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pytest_pe_perf.config import load_settings
+from pytest_pe_perf.config import Settings
 from pytest_pe_perf.environment import context
 from pytest_pe_perf.errors import PePerfError
 from pytest_pe_perf.judge.compare import BASELINE_PROCESSES, DECIDING_PROCESSES, suspected
@@ -26,7 +27,12 @@ TURNS = 3
 
 @dataclass
 class StoredSession(Session):
-    """Compares with the baseline of this environment; ``update`` accepts what it measured, for ``reason``."""
+    """Compares with the baseline of this environment; ``update`` accepts what it measured, for ``reason``.
+
+    ``beside`` are the settings of a comparison of two commits, by which a suspicion is settled.
+    """
+
+    beside: Settings = field(kw_only=True)
 
     update: bool = False
     reason: str = ""
@@ -157,12 +163,13 @@ class StoredSession(Session):
         from pytest_pe_perf.pairs import open_comparer
 
         self.say(f"pe-perf: measuring {test} beside {commit[:10]}, which accepted its baseline")
-        settings = load_settings(self.rootdir, {}, paired=True)
+        if os.name != "posix":
+            return {}, "two commits are compared on Linux and macOS alone"
         try:
             top = Against.find(self.rootdir, commit).top
             with workspace() as room:
                 against = Against(top, commit[:10], commit)
-                comparer = open_comparer(room, against, self.place, settings, [test], self.say, whole=False)
+                comparer = open_comparer(room, against, self.place, self.beside, [test], self.say, whole=False)
                 sides = comparer.sides
                 if not sides.common:
                     return {}, "; ".join((*sides.new.values(), *sides.changed.values()))

@@ -181,23 +181,27 @@ def clean(restarts: Sequence[Restart]) -> tuple[tuple[tuple[Block, ...], ...], i
     """Return each restart's undisturbed blocks, and how many blocks were dropped.
 
     A block is dropped on both sides, for the share of time that one of its turns was off its core or for a side that
-    has no turn; never for its ratio.
+    has no turn; never for its ratio. A restart that was disturbed throughout keeps its blocks: it shows in how the
+    restarts scatter, and a gate that fell silent on a busy machine could not bark.
     """
     away = [turn.away for restart in restarts for block in restart.blocks for turn in block.base + block.head]
     limit = _median(away) + DISTURBED if away else 0.0
 
     def fit(block: Block) -> bool:
-        return bool(block.base and block.head) and all(turn.away <= limit for turn in block.base + block.head)
+        return all(turn.away <= limit for turn in block.base + block.head)
 
-    kept = tuple(tuple(block for block in restart.blocks if fit(block)) for restart in restarts)
-    return kept, sum(len(restart.blocks) for restart in restarts) - sum(map(len, kept))
+    kept = []
+    for restart in restarts:
+        whole = tuple(block for block in restart.blocks if block.base and block.head)
+        kept.append(tuple(block for block in whole if fit(block)) or whole)
+    return tuple(kept), sum(len(restart.blocks) for restart in restarts) - sum(map(len, kept))
 
 
 def problem(restarts: Sequence[Restart], fewest: int) -> str:
-    """Return why a pass may not be judged, or nothing. It needs a clean block in ``fewest`` restarts."""
+    """Return why a pass may not be judged, or nothing. It needs a block in ``fewest`` restarts."""
     usable = sum(1 for blocks in clean(restarts)[0] if blocks)
     if usable < fewest:
-        return f"{usable} of {len(restarts)} pairs of processes gave an undisturbed block; {fewest} are needed"
+        return f"{usable} of {len(restarts)} pairs of processes gave numbers; {fewest} are needed"
     for restart in restarts:
         for block in restart.blocks:
             for turn in block.base + block.head:
@@ -243,7 +247,7 @@ def estimate(
     kept, dropped = clean(restarts)
     logs = [[_log_ratio(block) for block in blocks] for blocks in kept if blocks]
     if not logs:
-        raise ValueError("an estimate needs at least one clean block")
+        raise ValueError("an estimate needs at least one block")
     medians = [_median(values) for values in logs]
     df = prior_df + len(medians) - 1
     spread = math.sqrt((prior_df * prior_spread**2 + _squares(medians)) / df)

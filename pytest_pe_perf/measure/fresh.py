@@ -14,14 +14,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from pytest_pe_perf.files import write_atomically
+from pytest_pe_perf.measure.paired.janitor import Workspace, workspace
 from pytest_pe_perf.model import Row, Skipped
 
+# Says of a process group that it is at work, as long as the context lasts.
+Watch = Callable[[int], AbstractContextManager[None]]
 VARIABLE = "PE_PERF_FRESH"
 # How often a process that weighs is looked at.
 _LOOK_EVERY = 0.25
@@ -114,13 +118,13 @@ def measure_again(
         FreshProcessError: it could not be started, took longer than ``timeout`` seconds, or wrote nothing.
 
     """
-    with tempfile.TemporaryDirectory(prefix="pe-perf-") as name:
-        out, log = Path(name) / "rows.json", Path(name) / "log.txt"
+    with workspace() as room:
+        out, log = room.path / "rows.json", room.path / "log.txt"
         request = Request(tuple(tests), str(out))
         environ = inherited(os.environ if environ is None else environ)
         environ[VARIABLE] = msgspec.json.encode(request).decode()
         with log.open("wb") as stream:
-            status = _run(command, environ, folder, stream.fileno(), timeout)
+            status = _run(command, environ, folder, stream.fileno(), timeout, room)
         try:
             return msgspec.json.decode(out.read_bytes(), type=Answer)
         except (OSError, msgspec.DecodeError) as error:
@@ -137,7 +141,7 @@ def weigh(
     room: Path,
     patience: Patience,
     environ: Mapping[str, str],
-    watch: Callable[[int], None],
+    watch: Watch,
 ) -> Answer:
     """Weigh ``tests`` in a fresh process. A test that ends it or lets it hang is skipped, another one does the others.
 
@@ -171,7 +175,7 @@ def _weigh(
     room: Path,
     patience: Patience,
     environ: Mapping[str, str],
-    watch: Callable[[int], None],
+    watch: Watch,
 ) -> tuple[Answer, str]:
     """Return what a process weighed, and how it ended."""
     with tempfile.TemporaryDirectory(dir=room) as name:
@@ -180,8 +184,8 @@ def _weigh(
         with log.open("wb") as stream:
             process = _start(command, {**inherited(environ), VARIABLE: request}, folder, stream.fileno())
         try:
-            watch(process.pid)
-            how = _wait_for_progress(process, out, patience)
+            with watch(process.pid):
+                how = _wait_for_progress(process, out, patience)
         finally:
             # Whatever its tests have left behind goes too.
             _end(process)
@@ -244,9 +248,12 @@ def _start(command: Sequence[str], environ: Mapping[str, str], folder: Path, log
         raise FreshProcessError(f"a fresh process could not be started: {error}") from error
 
 
-def _run(command: Sequence[str], environ: Mapping[str, str], folder: Path, log: int, timeout: float) -> int:
+def _run(
+    command: Sequence[str], environ: Mapping[str, str], folder: Path, log: int, timeout: float, room: Workspace
+) -> int:
     process = _start(command, environ, folder, log)
     try:
+        room.watch(process.pid)
         return process.wait(timeout)
     except subprocess.TimeoutExpired as error:
         raise FreshProcessError(f"a fresh process did not finish within {timeout:.0f} s") from error
@@ -254,6 +261,7 @@ def _run(command: Sequence[str], environ: Mapping[str, str], folder: Path, log: 
         # Also on Ctrl-C: nothing of ours goes on running.
         if process.poll() is None:
             _end(process)
+        room.unwatch(process.pid)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -139,9 +139,15 @@ def test_no_quantile_of_an_impossible_chance(p):
 def test_a_disturbed_turn_drops_its_block_on_both_sides():
     """A turn off its core for more than 10 points above the median turn takes its whole block with it."""
     quiet, edge, loud = block(1, 1), block(1, 1, away=0.10), block(1, 1, away=0.11)
-    kept, dropped = clean((Restart((quiet, loud, quiet)), Restart((loud,)), Restart((edge, quiet))))
-    assert kept == ((quiet, quiet), (), (edge, quiet))
-    assert dropped == 2
+    kept, dropped = clean((Restart((quiet, loud, quiet)), Restart((edge, quiet))))
+    assert kept == ((quiet, quiet), (edge, quiet))
+    assert dropped == 1
+
+
+def test_a_restart_disturbed_throughout_keeps_its_blocks():
+    """A gate that drops everything on a busy machine could not bark; the restarts' scatter says what it is worth."""
+    quiet, loud = block(1, 1), block(1, 1, away=0.5)
+    assert clean((Restart((quiet, quiet)), Restart((loud, loud)))) == (((quiet, quiet), (loud, loud)), 0)
 
 
 def test_what_all_turns_share_is_no_disturbance():
@@ -279,10 +285,10 @@ def test_a_restart_that_went_astray_does_not_carry_the_ratio_along():
 
 @pytest.mark.parametrize("restarts", [(), (Restart(()),), (Restart((Block((), ()),)),)])
 def test_no_estimate_of_nothing(restarts):
-    """No clean block, no estimate."""
-    with pytest.raises(ValueError, match="at least one clean block"):
+    """No block, no estimate."""
+    with pytest.raises(ValueError, match="at least one block"):
         estimate(restarts)
-    assert problem(restarts, 1) == f"0 of {len(restarts)} pairs of processes gave an undisturbed block; 1 are needed"
+    assert problem(restarts, 1) == f"0 of {len(restarts)} pairs of processes gave numbers; 1 are needed"
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
@@ -417,9 +423,9 @@ WILD = steady(*(1.02 * x for x in (1.1, 1 / 1.1, 1.1, 1 / 1.1, 1.0, 1.0)), least
         (SLOWER, FLAT, UNCHANGED, "+0.0 %; +10.0 % in the first pass was not confirmed"),
         (SLOWER, FASTER, UNCHANGED, "-9.1 %; +10.0 % in the first pass was not confirmed"),
         (SLOWER, WILD, INCONCLUSIVE, "+2.0 % in two passes, but the pairs of processes scatter by 5.6 %"),
-        (SLOWER, SLOWER[:2], INCONCLUSIVE, "2 of 2 pairs of processes gave an undisturbed block; 3 are needed"),
-        (SLOWER[:1], SLOWER, INCONCLUSIVE, "1 of 1 pairs of processes gave an undisturbed block; 2 are needed"),
-        ((), (), INCONCLUSIVE, "0 of 0 pairs of processes gave an undisturbed block; 2 are needed"),
+        (SLOWER, SLOWER[:2], INCONCLUSIVE, "2 of 2 pairs of processes gave numbers; 3 are needed"),
+        (SLOWER[:1], SLOWER, INCONCLUSIVE, "1 of 1 pairs of processes gave numbers; 2 are needed"),
+        ((), (), INCONCLUSIVE, "0 of 0 pairs of processes gave numbers; 2 are needed"),
         (steady(1.05, 1.05, least=0.9), (), INCONCLUSIVE, "+5.0 %, but +0.0 % in the fastest rounds"),
         (steady(1.02, 1.02, 1.02, least=0.9), (), UNCHANGED, "+2.0 %, but +0.0 % in the fastest rounds"),
     ],

@@ -30,7 +30,9 @@ HEAD = HEAD.replace(
     "    return [Node() for _ in range(200)][0]",
     "    nodes = [Node() for _ in range(200)]\n    for node in nodes:\n        node.me = node\n    return nodes[0]",
 )
-HEAD = HEAD.replace("def first():\n", "ready = []\n\ndef first():\n    if not ready:\n        ready.append(unit(400000))\n")
+HEAD = HEAD.replace(
+    "def first():\n", "ready = []\n\ndef first():\n    if not ready:\n        ready.append(unit(400000))\n"
+)
 TESTS = """
 import pytest
 import work

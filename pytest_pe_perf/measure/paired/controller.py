@@ -13,6 +13,7 @@ from random import Random
 from pytest_pe_perf.judge.paired import estimate, problem
 from pytest_pe_perf.measure.paired import rounds
 from pytest_pe_perf.measure.paired.canary import CANARY
+from pytest_pe_perf.measure.paired.janitor import Watcher
 from pytest_pe_perf.measure.paired.process import Layout, Side, SideError, SideProcess, cores, pair
 from pytest_pe_perf.measure.paired.rounds import Measured, SideName
 from pytest_pe_perf.measure.paired.wire import Arrived, Collected, Ended, Finished, FromSide, Go, Round, Stop, Taken
@@ -51,6 +52,7 @@ class Pass:
     arrived: dict[Key, Arrived] = field(default_factory=dict)
     failed: dict[str, dict[SideName, str]] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    crashed: set[str] = field(default_factory=set)
     files: dict[SideName, dict[str, str]] = field(default_factory=dict)
 
     def fail(self, test: str, side: SideName, why: str) -> None:
@@ -116,14 +118,14 @@ def _nonsense(side: Side, message: object) -> SideError:
 class Controller:
     """Measures tests on both sides.
 
-    ``logs`` is a folder for what the processes print, ``watch`` is told of every process, ``patience`` is how many
+    ``logs`` is a folder for what the processes print, ``watcher`` is told of every process, ``patience`` is how many
     seconds a side may say nothing, ``planted`` by how much head's second canary is slowed down.
     """
 
     base: Side
     head: Side
     logs: Path
-    watch: Callable[[int], None]
+    watcher: Watcher
     patience: float
     planted: float
     random: Random = field(default_factory=Random)
@@ -141,7 +143,7 @@ class Controller:
         try:
             for side in sides:
                 try:
-                    started.append(SideProcess(side, layout, self.logs / f"{side.name}.txt", self.watch))
+                    started.append(SideProcess(side, layout, self.logs / f"{side.name}.txt", self.watcher))
                 except SideError as error:
                     started.append(error)
             return [self._collected(process) for process in started]
@@ -186,7 +188,7 @@ class Controller:
             self.head,
             layout=Layout.draw(self.random),
             logs=self.logs,
-            watch=self.watch,
+            watcher=self.watcher,
             base_first=base_first,
         ) as (base, head):
             talk = _LockStep(
@@ -203,6 +205,7 @@ class Controller:
                 broken = talk.running if talk.running in left else left[0]
                 why = f"{error} while it ran {broken}"
                 found.fail(broken, "base" if error.side == "base" else "head", why)
+                found.crashed.add(broken)
                 if error.side == "head":
                     found.broken.setdefault(broken, why)
                 return left[left.index(broken) + 1 :]

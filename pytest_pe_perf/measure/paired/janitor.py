@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 PREFIX = "pe-perf-tmp-"
 _END = b"end"
@@ -26,6 +27,16 @@ _END = b"end"
 # the janitor looks now and then whose child it is.
 _SECONDS_BETWEEN_LOOKS = 2.0
 _SECONDS_TO_REMOVE = 30.0
+
+
+class Watcher(Protocol):
+    """Who ends process groups when this process is gone."""
+
+    def watch(self, pgid: int) -> None:
+        """Take the process group on."""
+
+    def unwatch(self, pgid: int) -> None:
+        """Forget the process group."""
 
 
 class Workspace:

@@ -21,6 +21,7 @@ import msgspec
 
 from pytest_pe_perf.measure.fresh import ending, inherited, last_words
 from pytest_pe_perf.measure.paired import start, wire
+from pytest_pe_perf.measure.paired.janitor import Watcher
 from pytest_pe_perf.measure.paired.wire import FromSide, ToSide
 
 # See personality(2).
@@ -46,7 +47,7 @@ class SideError(Exception):
 class Side:
     """Where one side lives: its name, the command that starts it, its folder, and what stands for what there.
 
-    ``bytecode`` is a folder for byte code that must not lie beside its source. With ``modules`` (relative to pytest's
+    ``bytecode`` is a folder for byte code, where that must not lie beside its source. With ``modules`` (relative to pytest's
     root directory) it collects those alone, and not what its command says.
     """
 
@@ -55,7 +56,7 @@ class Side:
     folder: Path
     original: Path
     tree: Path
-    bytecode: Path
+    bytecode: Path | None = None
     modules: tuple[str, ...] = ()
 
     def environ(self, environ: Mapping[str, str]) -> dict[str, str]:
@@ -65,7 +66,8 @@ class Side:
             if name in found:
                 found[name] = moved(found[name], self.original, self.tree)
         # Both sides keep the byte code of what they import: where the user wants none, in a place of ours.
-        if found.pop("PYTHONDONTWRITEBYTECODE", ""):
+        found.pop("PYTHONDONTWRITEBYTECODE", None)
+        if self.bytecode is not None:
             found["PYTHONPYCACHEPREFIX"] = str(self.bytecode)
         trees = start.Trees(str(self.original), str(self.tree))
         found[start.VARIABLE] = msgspec.json.encode(trees).decode()
@@ -111,8 +113,9 @@ def _same_addresses() -> Callable[[], object] | None:
 class SideProcess:
     """A live process of one side, and our end of its pipe."""
 
-    def __init__(self, side: Side, layout: Layout, log: Path, watch: Callable[[int], None]) -> None:
+    def __init__(self, side: Side, layout: Layout, log: Path, watcher: Watcher) -> None:
         self.side = side
+        self._watcher = watcher
         self._log = log
         ours, theirs = Pipe()
         self._connection: Connection = ours
@@ -134,7 +137,7 @@ class SideProcess:
             raise SideError(side.name, f"{side.name}'s process could not be started: {error}") from error
         finally:
             theirs.close()
-        watch(self._process.pid)
+        watcher.watch(self._process.pid)
 
     def send(self, message: ToSide) -> None:
         """Tell the side something.
@@ -182,6 +185,7 @@ class SideProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._watcher.unwatch(self._process.pid)
 
     def _gone(self) -> SideError:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -198,7 +202,7 @@ def cores() -> list[int]:
 
 @contextlib.contextmanager
 def pair(
-    base: Side, head: Side, *, layout: Layout, logs: Path, watch: Callable[[int], None], base_first: bool
+    base: Side, head: Side, *, layout: Layout, logs: Path, watcher: Watcher, base_first: bool
 ) -> Iterator[tuple[SideProcess, SideProcess]]:
     """Start a process of each side, and end both when the context ends.
 
@@ -211,7 +215,7 @@ def pair(
     well = False
     try:
         for side in order:
-            started[side.name] = SideProcess(side, layout, logs / f"{side.name}.txt", watch)
+            started[side.name] = SideProcess(side, layout, logs / f"{side.name}.txt", watcher)
         yield started[base.name], started[head.name]
         well = True
     finally:

@@ -14,9 +14,9 @@ import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from pytest_pe_perf.errors import SidesError
+from pytest_pe_perf.measure.paired.janitor import Watcher
 
 _SECONDS_TO_MAKE = 300.0
 _SECONDS_TO_BUILD = 3600.0
@@ -50,16 +50,6 @@ def is_of_setuptools(finder):
     return (getattr(finder, "__module__", None) or "").startswith("_distutils_hack")
 """
 _PIP = '#!/bin/sh\nexec "$(dirname "$0")/python" -m pip "$@"\n'
-
-
-class Watcher(Protocol):
-    """Who ends process groups when this process is gone."""
-
-    def watch(self, pgid: int) -> None:
-        """Take the process group on."""
-
-    def unwatch(self, pgid: int) -> None:
-        """Forget the process group."""
 
 
 def second_environment(

@@ -156,14 +156,17 @@ class Trees:
 
     def _side(self, name: str, tree: Path, python: str) -> Side:
         command, top = self.command, self.against.top
+        if not command.folder.resolve().is_relative_to(top):
+            raise SidesError(f"pytest runs in {command.folder}, outside of the repository {top}: run it from within")
         arguments = [moved(argument, top, tree) for argument in command.arguments]
-        folder = tree / os.path.relpath(command.folder, top)
+        folder = tree / command.folder.resolve().relative_to(top)
         folder.mkdir(parents=True, exist_ok=True)
         # The tool itself must not come from a tree, which may be its own; `start` puts the folder on the path afterwards.
         flags = tuple(flag for flag in command.flags if flag not in ("-B", "-P"))
         words = ("-P",) if "-P" in command.flags else ()
         whole = (python, *flags, "-P", "-m", start.__name__, *words, *arguments)
-        return Side(name, whole, folder, top, tree, self.workspace.path / "bytecode", self.modules)
+        bytecode = self.workspace.path / "bytecode" if "-B" in command.flags else None
+        return Side(name, whole, folder, top, tree, bytecode, self.modules)
 
     def _collect(
         self, sides: tuple[Side, Side], base: Path, head: Path, ours: Sequence[str], tests: Sequence[str]
