@@ -44,7 +44,7 @@ class Progress:
 class Pass:
     """What the restarts of one pass measured, and of which tests they could not measure what.
 
-    ``broken`` are the tests that ended head's process, or let it hang. ``files`` is what each side had imported in the
+    ``crashed`` are the tests that ended a process, or let it hang; ``broken`` says how, of head's. ``files`` is what each side had imported in the
     end.
     """
 
