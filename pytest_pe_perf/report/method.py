@@ -97,7 +97,7 @@ def _pairs(run: Run) -> tuple[Paragraph, ...]:
         ),
         Paragraph(
             "The suite as a whole",
-            f"Where {LEANING_ROWS} or more times lean one way together, base is measured against a copy of itself. If "
+            f"Where a row is suspected and {LEANING_ROWS} or more times lean one way together, base is measured against a copy of itself. If "
             "that leans too, something favours one side and no time is called slower or faster.",
         ),
         Paragraph(
