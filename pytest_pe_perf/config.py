@@ -20,7 +20,7 @@ class Settings:
 
     ``time`` is spent on each latency measurement: in each process, or on both sides of a comparison together. ``fresh`` is the number of fresh processes that
     measure a new or suspected row again. ``confirm``: whether a suspicion against a baseline is settled by measuring
-    beside the commit that accepted it. ``timeout`` is how long one side of a comparison may say nothing. ``suite``
+    beside the commit that accepted it. ``timeout`` is how long a process that measures may say nothing. ``suite``
     are the folders and files that are head's on both sides of a comparison, ``base_install`` the command that installs
     the base into an environment of its own. ``benchmark_memory``: whether ``benchmark`` tests get memory rows too.
     """

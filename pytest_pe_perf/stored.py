@@ -18,8 +18,7 @@ from pytest_pe_perf.measure.memory import TRACKER_BUSY
 from pytest_pe_perf.model import METRICS, RUN_FORMAT, BaselineRow, Judgement, Key, Row, Run, Settled, Verdict
 from pytest_pe_perf.session import Outcome, Session
 
-# A fresh process may take this many seconds to start and to collect, and this many times as long as the first one.
-START_UP = 120.0
+# A fresh process may take this many times as long as the first one, besides the patience that the user has.
 PATIENCE = 10.0
 # Two turns of two fresh processes make five with the first one; one more, where a busy tracker cost a sample.
 TURNS = 3
@@ -185,7 +184,7 @@ class StoredSession(Session):
     def _measure_again(self, tests: Sequence[str], keys: Iterable[Key]) -> None:
         """Add the samples of fresh processes to the rows of ``tests``; what cannot be had is the problem of ``keys``."""
         command = self.place.command
-        limit = START_UP + PATIENCE * sum(self.durations.get(test, 0.0) for test in tests)
+        limit = self.settings.timeout + PATIENCE * sum(self.durations.get(test, 0.0) for test in tests)
         for _ in range(self.settings.fresh):
             try:
                 answer = fresh.measure_again(command.again, tests, folder=command.folder, timeout=limit)
