@@ -158,6 +158,7 @@ class StoredSession(Session):
         """Return what this working tree beside ``commit`` says of ``test``, and why there is nothing where there is."""
         from pytest_pe_perf.measure.paired.janitor import workspace
         from pytest_pe_perf.measure.paired.process import SideError
+        from pytest_pe_perf.measure.paired.refs import toplevel
         from pytest_pe_perf.measure.paired.trees import Against
         from pytest_pe_perf.pairs import open_comparer
 
@@ -165,9 +166,8 @@ class StoredSession(Session):
         if os.name != "posix":
             return {}, "two commits are compared on Linux and macOS alone"
         try:
-            top = Against.find(self.rootdir, commit).top
+            against = Against(toplevel(self.rootdir), commit[:10], commit)
             with workspace() as room:
-                against = Against(top, commit[:10], commit)
                 comparer = open_comparer(room, against, self.place, self.beside, [test], self.say, whole=False)
                 sides = comparer.sides
                 if not sides.common:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +12,7 @@ import click
 
 from pytest_pe_perf.errors import BaseError
 
+from .child import last_words, run
 from .project import RUN_FILE, find_root
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from pytest_pe_perf.measure.paired.janitor import Workspace
 
 COULD_NOT_TELL = 3
-_SECONDS_TO_END = 15.0
 # What pytest exits with where its command line names nothing (usage error, nothing collected).
 _NAMES_NOTHING = (4, 5)
 # Whose rows decide where a test has them: its time and its counts. The others scatter too much from commit to commit
@@ -144,12 +141,12 @@ class Pairs:
         """
         run_file, log = self.room.path / "run.json", self.room.path / "log.txt"
         run_file.unlink(missing_ok=True)
-        status = _run(self._command(commit, run_file), self.root, log, self.room)
+        status = run(self._command(commit, run_file), self.root, log, self.room)
         # In a later step a test that is not there is one that cannot be measured.
         if status in _NAMES_NOTHING and not self.seen and not run_file.exists():
-            raise BaseError(f"pytest cannot run {self.nodeid!r}: {_last_words(log)}")
+            raise BaseError(f"pytest cannot run {self.nodeid!r}: {last_words(log)}")
         self.seen[commit] = measured = decide(run_file, self.nodeid) or Measured(
-            "skip", why=f"pytest measured nothing (exit status {status}): {_last_words(log)}"
+            "skip", why=f"pytest measured nothing (exit status {status}): {last_words(log)}"
         )
         return measured.answer
 
@@ -199,47 +196,6 @@ def _surely(row: _Judged) -> float:
     change = row.comparison
     # Without a ratio it grew from zero, which is more than any other.
     return 0.0 if change is None else float("inf") if change.low is None else change.low
-
-
-def _run(command: list[str], folder: Path, log: Path, room: Workspace) -> int:
-    """Run pytest to its end and return its exit status; on Ctrl-C it gets the time to put its own things away.
-
-    If this process is killed, the room's janitor ends pytest.
-    """
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            # Out of the terminal's reach: a Ctrl-C gets to it once, from us, and not a second time while it tidies up.
-            start_new_session=True,
-        )
-    try:
-        room.watch(process.pid)
-        return process.wait()
-    finally:
-        if process.poll() is None:
-            _end(process)
-        room.unwatch(process.pid)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        process.send_signal(signal.SIGINT)
-        process.wait(_SECONDS_TO_END)
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _last_words(log: Path) -> str:
-    from pytest_pe_perf.report.screen import printable
-
-    last = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return printable(" / ".join(last[-3:])) or "it said nothing"
 
 
 def _line(step: Step, measured: Measured, nodeid: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,8 @@ from pytest_pe_perf.judge.trial import ALLOCATION, LEAK, NOTHING, SLOWER, Judged
 from pytest_pe_perf.measure.paired.janitor import Workspace, workspace
 from pytest_pe_perf.report.screen import printable
 
+from .child import last_words, run
+
 MODULE, TESTS = "work.py", "tests/test_work.py"
 # Nothing of the user's takes part: no plugin of theirs, no option, no setting of git.
 _PLUGINS = ("pytest_pe_perf.plugin", "pytest_benchmark.plugin")
@@ -30,7 +31,6 @@ _GIT = {
     "GIT_COMMITTER_NAME": "pe-perf",
     "GIT_COMMITTER_EMAIL": "pe-perf@localhost",
 }
-_SECONDS_TO_END = 15.0
 # Passed, and failed: what pytest exits with where it ran the tests.
 _RAN = (0, 1)
 _MOST_DEAD_CODE = 40
@@ -246,9 +246,9 @@ def _run_gate(
     run_file, log = room.path / "run.json", room.path / "log.txt"
     files = ("--pe-perf-json", str(run_file), "--pe-perf-report", str(run_file.with_name("report.html")))
     command = [sys.executable, "-m", "pytest", "--pe-perf", *sides, *files, *arguments]
-    status = _run(command, folder, log, environ, room)
+    status = run(command, folder, log, room, environ)
     if status not in _RAN or not run_file.exists():
-        raise TrialError(f"the gate could not be run (pytest's exit status {status}): {_last_words(log)}")
+        raise TrialError(f"the gate could not be run (pytest's exit status {status}): {last_words(log)}")
     return read(run_file)
 
 
@@ -278,36 +278,3 @@ def read(run_file: Path) -> Ran:
     except (OSError, msgspec.DecodeError) as error:
         raise TrialError(f"the run file of the gate cannot be read: {error}") from error
     return Ran(found.judgements, found.run.rows, found.notes)
-
-
-def _run(command: Sequence[str], folder: Path, log: Path, environ: Mapping[str, str], room: Workspace) -> int:
-    """Run pytest to its end and return its exit status; on Ctrl-C it gets the time to put its own things away."""
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            # Out of the terminal's reach: a Ctrl-C gets to it once, from us, and not a second time while it tidies up.
-            start_new_session=True,
-        )
-    room.watch(process.pid)
-    try:
-        return process.wait()
-    finally:
-        if process.poll() is None:
-            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-                process.send_signal(signal.SIGINT)
-                process.wait(_SECONDS_TO_END)
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        room.unwatch(process.pid)
-
-
-def _last_words(log: Path) -> str:
-    last = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return printable(" / ".join(last[-3:])) or "it said nothing"
