@@ -95,3 +95,8 @@ def series(field: str, values: Iterable[object], low: float = -INF) -> list[floa
 def positive_series(field: str, values: Iterable[object]) -> list[float]:
     """Return `values` as finite floats, all greater than 0."""
     return [positive(f"{field}[{index}]", value) for index, value in enumerate(values)]
+
+
+def store(record: object, field: str, value: object) -> None:
+    """Set a field of a frozen record while it is being built."""
+    object.__setattr__(record, field, value)
