@@ -177,7 +177,7 @@ def _set_xdist_aside(config: pytest.Config) -> str:
     if config.getoption("dist", default="no") == "no" and not config.getoption("tx", default=None):
         return ""
     workers = config.getoption("numprocesses", default=None)
-    config.option.dist, config.option.tx, config.option.numprocesses = "no", [], 0
+    _in_one_process(config)
     return f"pe-perf: -n {workers} set aside: everything is measured serially, in this one process"
 
 
@@ -202,7 +202,11 @@ def _obey(config: pytest.Config) -> None:
     for name in FRESH_BLOCKED:
         config.pluginmanager.set_blocked(name)
     if hasattr(config.option, "dist"):
-        config.option.dist, config.option.tx, config.option.numprocesses = "no", [], 0
+        _in_one_process(config)
+
+
+def _in_one_process(config: pytest.Config) -> None:
+    config.option.dist, config.option.tx, config.option.numprocesses = "no", [], 0
 
 
 def _meter(config: pytest.Config) -> Meter:

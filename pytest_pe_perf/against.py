@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pytest_pe_perf.environment import context
 from pytest_pe_perf.errors import SidesError
-from pytest_pe_perf.measure.paired.janitor import workspace
+from pytest_pe_perf.measure.janitor import workspace
 from pytest_pe_perf.measure.paired.process import SideError
 from pytest_pe_perf.measure.paired.trees import Against, Sides
 from pytest_pe_perf.model import METRICS, RUN_FORMAT, GateReport, Judgement, Key, Point, Run, Verdict

@@ -19,9 +19,9 @@ from pytest_pe_perf.judge.paired import leans_as_a_whole
 from pytest_pe_perf.judge.pairs_verdict import judge_pairs, suspects
 from pytest_pe_perf.measure import fresh
 from pytest_pe_perf.measure.command import Place
+from pytest_pe_perf.measure.janitor import Workspace
 from pytest_pe_perf.measure.paired.canary import CANARY
 from pytest_pe_perf.measure.paired.controller import START_UP, Controller, Pass, Progress
-from pytest_pe_perf.measure.paired.janitor import Workspace
 from pytest_pe_perf.measure.paired.process import Side, moved
 from pytest_pe_perf.measure.paired.trees import Against, Sides, Suite, Trees, check_files
 from pytest_pe_perf.model import (

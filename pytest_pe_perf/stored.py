@@ -156,7 +156,7 @@ class StoredSession(Session):
 
     def _beside(self, commit: str, test: str) -> tuple[Mapping[Key, Judgement], str]:
         """Return what this working tree beside ``commit`` says of ``test``, and why there is nothing where there is."""
-        from pytest_pe_perf.measure.paired.janitor import workspace
+        from pytest_pe_perf.measure.janitor import workspace
         from pytest_pe_perf.measure.paired.process import SideError
         from pytest_pe_perf.measure.paired.refs import toplevel
         from pytest_pe_perf.measure.paired.trees import Against

@@ -12,12 +12,12 @@ import click
 
 from pytest_pe_perf.errors import BaseError
 
-from .child import last_words, run
 from .project import RUN_FILE, find_root
+from .pytest_process import last_words, run
 
 if TYPE_CHECKING:
+    from pytest_pe_perf.measure.janitor import Workspace
     from pytest_pe_perf.measure.paired.bisect import Answer, Commit, Finding, Step
-    from pytest_pe_perf.measure.paired.janitor import Workspace
 
 COULD_NOT_TELL = 3
 # What pytest exits with where its command line names nothing (usage error, nothing collected).
@@ -45,8 +45,8 @@ def bisect(revisions: str, nodeid: str, duration: str | None, first_parent: bool
 
     Exit status: 0 found, 2 unknown commits or test, 3 could not tell or nothing to find.
     """
+    from pytest_pe_perf.measure.janitor import workspace
     from pytest_pe_perf.measure.paired.bisect import find_first_bad, resolve
-    from pytest_pe_perf.measure.paired.janitor import workspace
 
     if os.name != "posix":
         raise BaseError("commits can be measured side by side on Linux and macOS only")

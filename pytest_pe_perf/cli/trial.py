@@ -14,10 +14,10 @@ from random import Random
 import msgspec
 
 from pytest_pe_perf.judge.trial import ALLOCATION, LEAK, NOTHING, SLOWER, Judged, Measured, Plant, Ran
-from pytest_pe_perf.measure.paired.janitor import Workspace, workspace
+from pytest_pe_perf.measure.janitor import Workspace, workspace
 from pytest_pe_perf.report.screen import printable
 
-from .child import last_words, run
+from .pytest_process import last_words, run
 
 MODULE, TESTS = "work.py", "tests/test_work.py"
 # Nothing of the user's takes part: no plugin of theirs, no option, no setting of git.

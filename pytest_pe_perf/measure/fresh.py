@@ -21,7 +21,8 @@ from pathlib import Path
 import msgspec
 
 from pytest_pe_perf.files import write_atomically
-from pytest_pe_perf.measure.paired.janitor import Workspace, workspace
+from pytest_pe_perf.measure import child
+from pytest_pe_perf.measure.janitor import Workspace, workspace
 from pytest_pe_perf.model import Row, Skipped
 
 # Says of a process group that it is at work, as long as the context lasts.
@@ -188,7 +189,7 @@ def _weigh(
                 how = _wait_for_progress(process, out, patience)
         finally:
             # Whatever its tests have left behind goes too.
-            _end(process)
+            child.end(process)
         how = f"{how}; it said: {last_words(log)}"
         try:
             return msgspec.json.decode(out.read_bytes(), type=Answer), how
@@ -234,16 +235,7 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _start(command: Sequence[str], environ: Mapping[str, str], folder: Path, log: int) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # A group of its own, so that what the tests start ends with it.
-            start_new_session=True,
-        )
+        return child.start(command, folder, environ, log)
     except OSError as error:
         raise FreshProcessError(f"a fresh process could not be started: {error}") from error
 
@@ -260,14 +252,5 @@ def _run(
     finally:
         # Also on Ctrl-C: nothing of ours goes on running.
         if process.poll() is None:
-            _end(process)
+            child.end(process)
         room.unwatch(process.pid)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.wait()

@@ -18,8 +18,8 @@ import pytest
 
 from pytest_pe_perf.cli.bisect import Pairs, decide
 from pytest_pe_perf.errors import BaseError
+from pytest_pe_perf.measure.janitor import workspace
 from pytest_pe_perf.measure.paired.bisect import Answer, Finding, Step, find_first_bad, resolve
-from pytest_pe_perf.measure.paired.janitor import workspace
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="commits are measured side by side, which needs POSIX")
 

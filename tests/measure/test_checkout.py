@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from pytest_pe_perf.errors import BaseError, SidesError
-from pytest_pe_perf.measure.paired import changes, checkout, janitor, refs, second_env
+from pytest_pe_perf.measure import janitor
+from pytest_pe_perf.measure.paired import changes, checkout, refs, second_env
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="paired measurement needs POSIX")
 
@@ -659,7 +660,7 @@ def test_a_janitor_that_is_killed_is_not_missed():
 
 HOLDER = """
 import os, signal, subprocess, sys, time
-from pytest_pe_perf.measure.paired.janitor import workspace
+from pytest_pe_perf.measure.janitor import workspace
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests with it ignored
 with workspace() as place:
     code = "import time; time.sleep(600)"

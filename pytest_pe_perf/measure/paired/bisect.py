@@ -15,8 +15,7 @@ from typing import Literal, TypeAlias
 
 from pytest_pe_perf import git
 from pytest_pe_perf.errors import BaseError
-
-from .janitor import workspace
+from pytest_pe_perf.measure.janitor import workspace
 
 Answer: TypeAlias = Literal["good", "bad", "skip"]
 Measure: TypeAlias = Callable[[str], Answer]

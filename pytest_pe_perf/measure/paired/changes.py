@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_pe_perf.git import GitError, line, names
+from pytest_pe_perf.measure.janitor import PREFIX
 
-from .janitor import PREFIX
 from .repository import GITLINK, fail, git, git_path, has_commit, index_of, is_submodule, repository_at, untracked
 
 _DIFF = (

@@ -11,9 +11,9 @@ from pathlib import Path
 from random import Random
 
 from pytest_pe_perf.judge.paired import estimate, problem
+from pytest_pe_perf.measure.janitor import Watcher
 from pytest_pe_perf.measure.paired import rounds
 from pytest_pe_perf.measure.paired.canary import CANARY
-from pytest_pe_perf.measure.paired.janitor import Watcher
 from pytest_pe_perf.measure.paired.process import Layout, Side, SideError, SideProcess, cores, pair
 from pytest_pe_perf.measure.paired.rounds import Measured, SideName
 from pytest_pe_perf.measure.paired.wire import Arrived, Collected, Ended, Finished, FromSide, Go, Round, Stop, Taken

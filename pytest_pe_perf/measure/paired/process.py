@@ -20,8 +20,8 @@ from random import Random
 import msgspec
 
 from pytest_pe_perf.measure.fresh import ending, inherited, last_words
+from pytest_pe_perf.measure.janitor import Watcher
 from pytest_pe_perf.measure.paired import start, wire
-from pytest_pe_perf.measure.paired.janitor import Watcher
 from pytest_pe_perf.measure.paired.wire import FromSide, ToSide
 
 # See personality(2).

@@ -11,8 +11,7 @@ from typing import NoReturn
 
 from pytest_pe_perf.errors import BaseError
 from pytest_pe_perf.git import GitError, line, names, run
-
-from .janitor import PREFIX
+from pytest_pe_perf.measure.janitor import PREFIX
 
 _SECONDS_TO_WAIT = 600.0
 GITLINK = "160000"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import shlex
-import signal
 import site
 import subprocess
 import sys
@@ -16,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_pe_perf.errors import SidesError
-from pytest_pe_perf.measure.paired.janitor import Watcher
+from pytest_pe_perf.measure import child
+from pytest_pe_perf.measure.janitor import Watcher
 
 _SECONDS_TO_MAKE = 300.0
 _SECONDS_TO_BUILD = 3600.0
@@ -147,16 +146,7 @@ def _start(
     command: Sequence[str], name: str, folder: Path, environ: Mapping[str, str], log: int
 ) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # A group of its own, so that what the build starts ends with it.
-            start_new_session=True,
-        )
+        return child.start(command, folder, environ, log)
     except OSError as error:
         raise SidesError(f"{name} could not be started: {error}; the command was {shlex.join(command)}") from error
 
@@ -172,8 +162,6 @@ def _wait(process: subprocess.Popen[bytes], name: str, timeout: float, watcher: 
         ) from error
     finally:
         # Also on Ctrl-C: nothing of ours goes on running.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        child.end(process)
         if watcher:
             watcher.unwatch(process.pid)

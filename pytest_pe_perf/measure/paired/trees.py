@@ -11,8 +11,8 @@ import msgspec
 
 from pytest_pe_perf.errors import SidesError
 from pytest_pe_perf.measure.command import Command
+from pytest_pe_perf.measure.janitor import Workspace
 from pytest_pe_perf.measure.paired import changes, checkout, imports, refs, start
-from pytest_pe_perf.measure.paired.janitor import Workspace
 from pytest_pe_perf.measure.paired.process import Side, SideError, moved
 from pytest_pe_perf.measure.paired.second_env import second_environment
 from pytest_pe_perf.measure.paired.wire import Collected

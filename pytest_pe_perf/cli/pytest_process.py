@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_pe_perf.measure import child
+
 if TYPE_CHECKING:
-    from pytest_pe_perf.measure.paired.janitor import Workspace
+    from pytest_pe_perf.measure.janitor import Workspace
 
 # What pytest gets after a Ctrl-C to put its own things away.
 _SECONDS_TO_END = 15.0
@@ -25,16 +27,7 @@ def run(
     If this process is killed, the room's janitor ends pytest.
     """
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            # Out of the terminal's reach: a Ctrl-C gets to it once, from us, and not a second time while it tidies up.
-            start_new_session=True,
-        )
+        process = child.start(command, folder, os.environ if environ is None else environ, stream.fileno())
     try:
         room.watch(process.pid)
         return process.wait()
@@ -49,9 +42,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGINT)
         process.wait(_SECONDS_TO_END)
     if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        child.end(process)
 
 
 def last_words(log: Path) -> str:
