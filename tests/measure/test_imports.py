@@ -461,6 +461,22 @@ def test_the_rule(name, base, head, bad, bad_apart):
     assert imports.shared_files(*sides, APART) == [name] * bad_apart
 
 
+@pytest.mark.parametrize(("head", "bad"), [("x = 1", []), ("x = 2", ["copied"])])
+@pytest.mark.parametrize("file", ["copied.py", "src/copied.py", "copied/__init__.py", "copied/deep/er.py"])
+def test_a_copied_dependency_counts_where_the_trees_differ(tmp_path, file, head, bad):
+    for tree, text in (("base", "x = 1"), ("head", head)):
+        path = tmp_path / tree / file
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    project = imports.Project(
+        str(tmp_path / "base"), str(tmp_path / "head"), "/p", frozenset({"copied", "own"}), folders=("", "src")
+    )
+    sides = [{"copied": "/s/copied.py", "own": str(tmp_path / tree / "own.py")} for tree in ("base", "head")]
+    assert imports.shared_files(*sides, project) == bad
+    alone = [{"copied": "/s/copied.py"}] * 2
+    assert imports.shared_files(*alone, project) == ["copied"]
+
+
 def test_the_message_names_the_highest_modules_and_what_to_do():
     files = {"pkg": "/s/pkg/__init__.py", "pkg.part": "/s/pkg/part.py"}
     text = imports.explain(["pkg", "pkg.part"], files, files, PROJECT)

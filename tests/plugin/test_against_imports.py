@@ -7,6 +7,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import iniconfig
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs processes that Windows does not have")
@@ -189,6 +190,24 @@ def test_an_installed_copy_is_refused(repository):
     assert "base and head import the same file, so there is nothing to compare: shop -> " in done.out
     assert "pip install -e" in done.out
     assert not (repository.folder / ".pe-perf").exists()
+
+
+def test_a_copy_of_a_dependency_is_no_matter_unless_it_differs(repository):
+    """Pytest has imported its own iniconfig before it comes to the project's copy."""
+    repository.write("shop.py", SHOP)
+    copied = Path(iniconfig.__file__).read_text("utf-8")
+    for path in Path(iniconfig.__file__).parent.glob("*.py"):
+        repository.write(f"iniconfig/{path.name}", path.read_text("utf-8"))
+    repository.write("test_it.py", TEST)
+    repository.commit()
+    repository.write("shop.py", MORE)
+    done = repository.against("main", PYTHONSAFEPATH="1")
+    assert done.status == 1, done.out
+    assert repository.worst() == {"test_work": "regressed"}
+    repository.write("iniconfig/__init__.py", copied + "\nx = 2\n")
+    done = repository.against("main", PYTHONSAFEPATH="1")
+    assert done.status == 4, done.out
+    assert "there is nothing to compare: iniconfig -> " in done.out
 
 
 def test_a_dirty_submodule_is_measured_as_it_is(repository):

@@ -33,6 +33,7 @@ class Project:
     ``top_level`` are names of modules, dotted below a namespace package: others may own the rest of the namespace.
     ``installed`` are the files that were put into the environment from the checkout. ``environments`` are parts of
     paths inside of which a file is an environment's. With ``own_environment`` the base has an environment of its own.
+    ``folders`` are those of a tree, relative to it, that the top-level modules stand in.
     """
 
     base: str
@@ -42,6 +43,7 @@ class Project:
     installed: frozenset[str] = frozenset()
     environments: tuple[str, ...] = ()
     own_environment: bool = False
+    folders: tuple[str, ...] = ()
 
 
 def redirect(original: Path, tree: Path) -> None:
@@ -179,12 +181,13 @@ def describe(
     """
     old = os.path.realpath(original)
     root = _relative(rootdir or original, old) or ""
+    below = ("src", "python", "lib")
     others = [relative for folder in folders if (relative := _relative(folder, old)) is not None]
     sure: set[str] = set()
     perhaps: set[str] = set()
     for tree in (base, head):
         sure |= _importable(tree / root)
-        for name in ("src", "python", "lib"):
+        for name in below:
             folder = tree / root / name
             if not (folder / "__init__.py").exists():
                 # What people put into lib is not always theirs.
@@ -199,6 +202,7 @@ def describe(
         installed=frozenset(_installed(old, sure | perhaps)),
         environments=tuple(_environments(old)),
         own_environment=own_environment,
+        folders=tuple(dict.fromkeys([root, *(str(Path(root, name)) for name in below), *others])),
     )
 
 
@@ -302,11 +306,36 @@ def _strangers(files: Mapping[str, str], tree: str, project: Project) -> set[str
     """Return the project's modules of one side that are not of its tree."""
     places = (project.original, project.base, project.head)
     own = {name for name, file in files.items() if not _inside(file, tree) and _is_own(name, file, project)}
+    if any(_inside(file, tree) and _names(name, project.top_level) for name, file in files.items()):
+        # The side does measure its tree. The rest are copies of dependencies that pytest had imported before, and
+        # where the trees have the same one, it is no difference between them.
+        own -= {name for name in own if files[name] not in project.installed and _is_the_same(name, project)}
     return own | _inside_of(files, places, project, tree)
 
 
 def _is_own(name: str, file: str, project: Project) -> bool:
     return file in project.installed or _names(name, project.top_level)
+
+
+def _is_the_same(name: str, project: Project) -> bool:
+    """Whether the two trees have the same code for the top-level module that ``name`` belongs to."""
+    owner = next(each for each in project.top_level if _names(name, {each}))
+    found = False
+    for folder in project.folders:
+        base, head = (Path(tree, folder, *owner.split(".")) for tree in (project.base, project.head))
+        for end in ("", *_CODE):
+            one, other = Path(f"{base}{end}"), Path(f"{head}{end}")
+            if one.exists() or other.exists():
+                found = True
+                if _code_of(one) != _code_of(other):
+                    return False
+    return found
+
+
+def _code_of(path: Path) -> dict[str, bytes]:
+    """Return the contents of a file, or of all below a folder, by relative path; byte code is left out."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files if "__pycache__" not in file.parts}
 
 
 def _inside_of(files: Mapping[str, str], places: Sequence[str], project: Project, tree: str) -> set[str]:
