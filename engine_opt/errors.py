@@ -57,3 +57,36 @@ class ConfigError(EngineError, ValueError):
 
 class StateError(EngineError):
     """A component was asked for something that its present state does not allow."""
+
+
+class FileError(EngineError):
+    """A file cannot be read, or something in it cannot be used.
+
+    Attributes:
+        path: the file.
+        line: where in it, counted from 1, the header of a text file included; None where the whole file is meant.
+        column: the name of the column, as the file's header has it; None where the whole line is meant.
+        value: what was seen there; None where there is nothing to show.
+        why: what is wrong with it and what would be right.
+        counted: what `line` counts: lines of a text file, rows of a Parquet file.
+
+    """
+
+    def __init__(
+        self, path: str, line: int | None, column: str | None, value: object, why: str, counted: str = "line"
+    ) -> None:
+        super().__init__(path, line, column, value, why, counted)
+        self.path = path
+        self.line = line
+        self.column = column
+        self.value = value
+        self.why = why
+        self.counted = counted
+
+    def __str__(self) -> str:
+        where = self.path
+        if self.line is not None:
+            where += f", {self.counted} {self.line}"
+        if self.column is not None:
+            where += f", column {self.column}"
+        return f"{where}: {self.why}" if self.value is None else f"{where}: {self.value!r} was refused: {self.why}"

@@ -4,10 +4,10 @@ import pickle
 
 import pytest
 
-from engine_opt import ConfigError, EngineError, InputError, InsufficientData, StateError
+from engine_opt import ConfigError, EngineError, FileError, InputError, InsufficientData, StateError
 
 
-@pytest.mark.parametrize("kind", [InputError, InsufficientData, ConfigError, StateError])
+@pytest.mark.parametrize("kind", [InputError, InsufficientData, ConfigError, StateError, FileError])
 def test_every_error_is_an_engine_error(kind):
     """One except clause catches all that the engine raises on purpose."""
     assert issubclass(kind, EngineError)
