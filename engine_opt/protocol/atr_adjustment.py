@@ -1,7 +1,8 @@
 """Position parameters adjusted to the average true range.
 
 Two forms that agree: `measure` over a whole series, and `update`/`reading` a bar at a time, with a bounded history per
-symbol. `adjust` turns a reading into parameters and is a pure function of it.
+symbol. `adjust` turns a reading into parameters and is a pure function of it. The memory of all symbols can be saved as
+plain values and restored.
 
 Source: Wilder 1978, New Concepts in Technical Trading Systems. The periods 14, 21 and 50, the factor tables and the
 regime limits are the protocol's.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from math import fsum, inf
@@ -21,6 +22,8 @@ from engine_opt import _validate as check
 from engine_opt._table import Table
 from engine_opt.errors import ConfigError, InputError, InsufficientData, StateError
 from engine_opt.model import (
+    LARGEST_PRICE,
+    LEAST_PRICE,
     AccountType,
     AdverseMove,
     AdverseMoveLevel,
@@ -35,14 +38,15 @@ from engine_opt.model import (
     check_symbol,
 )
 from engine_opt.protocol import indicators
-from engine_opt.protocol.indicators import AverageTrueRange, ExponentialATR, Line, SimpleATR, WilderATR
+from engine_opt.protocol.indicators import ExponentialATR, Line, SimpleATR, WilderATR
 from engine_opt.protocol.ranking import RankedWindow, z_score
+from engine_opt.protocol.saved import SCHEMA, Saved, State, opened
 
 Smoothing = Literal["wilder", "sma", "ema"]
 Factors = tuple[float, float, float, float, float]  # one per ATRRegime, calmest first
 
 _REGIMES = tuple(ATRRegime)
-_STREAMS: Mapping[str, Callable[[int], AverageTrueRange]] = Table(
+_STREAMS: Mapping[str, type[WilderATR | SimpleATR]] = Table(
     {"wilder": WilderATR, "sma": SimpleATR, "ema": ExponentialATR}
 )
 _SERIES = Table({"wilder": indicators.wilder_atr, "sma": indicators.sma_atr, "ema": indicators.ema_atr})
@@ -50,6 +54,7 @@ _TREND_CLOSES = 10
 _TREND_RANGES = 20  # the last 10 true ranges against the 10 before
 _PRICE_TREND = 0.001  # share of the price, per session
 _VOLATILITY_TREND = 0.10
+_LARGEST_SHARE = LARGEST_PRICE / LEAST_PRICE
 _TREND_LINE = Line(_TREND_CLOSES)
 
 _LADDER = (0.5, 1.0, 1.5)
@@ -229,6 +234,37 @@ class ATRAdjustmentSystem:
             raise StateError(f"nothing is known of symbol {symbol!r}: update it with bars first")
         return track.reading(symbol)
 
+    def save(self) -> State:
+        """Return what is remembered of all symbols as plain values that JSON can hold; `restore` takes them back.
+
+        It grows with the windows and the symbols, not with the bars seen. A time with a zone keeps its offset, not the
+        zone's name.
+        """
+        symbols = {symbol: track.state() for symbol, track in self._tracks.items()}
+        return {"schema": SCHEMA, "memory": _memory(self._config), "symbols": symbols}
+
+    @classmethod
+    def restore(cls, config: ATRConfig | None, state: object) -> ATRAdjustmentSystem:
+        """Return a system that answers, bit by bit, what the saved one would have answered.
+
+        The configuration must remember as much as the saved one did, smoothed in the same way; how it judges and
+        adjusts may differ. Raises StateError for a state of another schema or configuration, one that contradicts
+        itself, or one with more symbols than are allowed, InputError for a value that cannot be. Both name the field.
+        """
+        system = cls(config)
+        saved = opened(state, "atr_adjustment", _memory(system._config), "symbols")
+        symbols = saved.raw("symbols")
+        if not isinstance(symbols, Mapping):
+            raise InputError(saved.at("symbols"), symbols, "it must be a table by symbol")
+        if len(symbols) > system._config.max_symbols:
+            raise StateError(
+                f"{saved.at('symbols')} holds {len(symbols)}: more than max_symbols={system._config.max_symbols}"
+            )
+        for symbol, track in symbols.items():
+            where = f"{saved.at('symbols')}.{check_symbol(symbol)}"
+            system._tracks[symbol] = _Track.from_state(track, system._config, where)
+        return system
+
     def measure(self, symbol: str, bars: Iterable[Bar]) -> ATRReading:
         """Return the reading at the end of a whole series; a pure function, the tracked symbols are not touched."""
         return measure(check_symbol(symbol), bars, self._config)
@@ -251,7 +287,7 @@ class _Track:
     def __init__(self, config: ATRConfig) -> None:
         self._config = config
         make = _STREAMS[config.smoothing]
-        self._averages = [make(n) for n in config.periods]
+        self._averages: list[WilderATR | SimpleATR] = [make(n) for n in config.periods]
         self._closes: deque[float] = deque(maxlen=_TREND_CLOSES)
         self._ranges: deque[float] = deque(maxlen=_TREND_RANGES)
         self._history = RankedWindow(config.history)  # shares up to the bar before the last
@@ -279,6 +315,41 @@ class _Track:
         self._time = bar.time
         self._count += 1
 
+    def state(self) -> State:
+        return {
+            "count": self._count,
+            "time": None if self._time is None else self._time.isoformat(),
+            "closes": list(self._closes),
+            "ranges": list(self._ranges),
+            "averages": [average.state() for average in self._averages],
+            "shares": self._history.state(),
+        }
+
+    @classmethod
+    def from_state(cls, state: object, config: ATRConfig, where: str) -> _Track:
+        """Return the memory that had this state; the last share is worked out again, as `update` did."""
+        track = cls(config)
+        saved = Saved(state, where, "count", "time", "closes", "ranges", "averages", "shares")
+        count = track._count = saved.count("count", least=1)
+        track._time = saved.time("time")
+        track._closes.extend(saved.numbers("closes", min(count, _TREND_CLOSES), LEAST_PRICE, LARGEST_PRICE))
+        track._ranges.extend(saved.numbers("ranges", min(count, _TREND_RANGES), 0.0, LARGEST_PRICE))
+        averages = saved.items("averages", len(config.periods))
+        make = _STREAMS[config.smoothing]
+        for i, (average, n) in enumerate(zip(averages, config.periods, strict=True)):
+            place = f"{saved.at('averages')}[{i}]"
+            track._averages[i] = make.from_state(average, n, place)
+            if (seen := track._averages[i].state()["count"]) != count - 1:
+                raise StateError(f"{place}.count={seen} contradicts the rest, which says {count - 1}: it is damaged")
+        earlier = max(count - config.periods[0] - 1, 0)  # readings before the last
+        shares = saved.numbers("shares", min(earlier, config.history), 0.0, _LARGEST_SHARE)
+        track._history = RankedWindow.from_state(shares, config.history)
+        judged = track._averages[0]
+        if judged.ready:
+            share = judged.value / track._closes[-1]
+            track._share = check.between(f"{saved.at('averages')}[0].value/close", share, 0.0, _LARGEST_SHARE)
+        return track
+
     def reading(self, symbol: str) -> ATRReading:
         config = self._config
         if self._count < config.bars_needed:
@@ -302,6 +373,11 @@ class _Track:
             _price_trend(self._closes),
             _volatility_trend(list(self._ranges)),
         )
+
+
+def _memory(config: ATRConfig) -> State:
+    """Return what of a configuration shapes the memory of a symbol; all else only judges what is remembered."""
+    return {"smoothing": config.smoothing, "periods": list(config.periods), "history": config.history}
 
 
 def measure(symbol: str, bars: Iterable[Bar], config: ATRConfig) -> ATRReading:
@@ -359,7 +435,7 @@ def adjust(
     step = _REGIMES.index(reading.regime)
     base = (allowed.delta_low + allowed.delta_high) / 2.0 if settings.base_delta is None else settings.base_delta
     wanted = base * settings.delta[step] * (1.0 if kind is None else settings.condition[kind])
-    # A float product a hair below a whole number of days is that number: 20 * 1.15 is 22.999999999999996.
+    # A float product a hair below a whole number of days is that number: 45 * 1.4 is 62.99999999999999.
     days = int(settings.base_days * settings.days_to_expiration[step] + 1e-9)
     return ATRAdjustment(
         owner,

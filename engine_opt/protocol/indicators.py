@@ -2,7 +2,9 @@
 
 Series functions return one float per input, NaN while the indicator is not defined yet (TA-Lib's convention), and are
 written as the textbook writes them: they are what the streams are checked against. Streams do constant work per value:
-`update(...)`, then `ready`, then `value`, which raises InsufficientData while `ready` is False.
+`update(...)`, then `ready`, then `value`, which raises InsufficientData while `ready` is False. Those that remember more
+than a window have `state()`, plain values that JSON can hold, and `from_state`, which makes the same stream of them or
+raises StateError or InputError.
 
 Indicators of a window (Bollinger, volatility, slope, ...) share one kernel between both forms and sum their 20 or so
 values anew each time. Running sums would save well under a microsecond and lose digits whenever a large value leaves
@@ -23,10 +25,11 @@ from functools import partial
 from itertools import islice, pairwise
 from math import dist, fsum, isnan, log, nan, sqrt
 from operator import mul
-from typing import Protocol
+from typing import Protocol, Self
 
 from engine_opt import _validate as check
 from engine_opt.errors import ConfigError, InputError, InsufficientData
+from engine_opt.protocol.saved import Saved, State
 
 SESSIONS_PER_YEAR = 252
 _YEAR = sqrt(SESSIONS_PER_YEAR)
@@ -286,6 +289,18 @@ class WilderATR:
     def _next(self, before: float, new: float) -> float:
         return ((self._n - 1) * before + new) / self._n
 
+    def state(self) -> State:
+        """Return what is remembered, plain."""
+        return {"count": self._count, "value": self._value}
+
+    @classmethod
+    def from_state(cls, state: object, n: int = 14, where: str = "atr") -> Self:
+        """Return the stream over n that had this state."""
+        saved, stream = Saved(state, where, "count", "value"), cls(n)
+        stream._count = saved.count("count", least=-1)
+        stream._value = saved.number("value", low=0.0)
+        return stream
+
     @property
     def ready(self) -> bool:
         """Whether n true ranges after the first bar were seen."""
@@ -321,6 +336,18 @@ class SimpleATR:
         self._count += 1
         if self._count:
             self._window.append(new)
+
+    def state(self) -> State:
+        """Return what is remembered, plain."""
+        return {"count": self._count, "window": list(self._window)}
+
+    @classmethod
+    def from_state(cls, state: object, n: int = 14, where: str = "atr") -> Self:
+        """Return the stream over n that had this state."""
+        saved, stream = Saved(state, where, "count", "window"), cls(n)
+        stream._count = saved.count("count", least=-1)
+        stream._window.extend(saved.numbers("window", min(max(stream._count, 0), n), low=0.0))
+        return stream
 
     @property
     def ready(self) -> bool:
@@ -359,6 +386,19 @@ class WilderRSI:
                 self._gain = (self._gain * (n - 1) + up) / n
                 self._loss = (self._loss * (n - 1) + down) / n
         self._close = price
+
+    def state(self) -> State:
+        """Return what is remembered, plain."""
+        return {"count": self._count, "close": self._close, "gain": self._gain, "loss": self._loss}
+
+    @classmethod
+    def from_state(cls, state: object, n: int = 14, where: str = "rsi") -> Self:
+        """Return the stream over n that had this state."""
+        saved, stream = Saved(state, where, "count", "close", "gain", "loss"), cls(n)
+        stream._count = saved.count("count", least=-1)
+        stream._close = saved.number("close", low=0.0)
+        stream._gain, stream._loss = saved.number("gain", low=0.0), saved.number("loss", low=0.0)
+        return stream
 
     @property
     def ready(self) -> bool:
@@ -408,6 +448,29 @@ class MACD:
         if self._count == due:
             self._smooth = fsum(self._seed) / self._signal
             self._seed.clear()
+
+    def state(self) -> State:
+        """Return what is remembered, plain."""
+        return {
+            "count": self._count,
+            "quick": self._quick,
+            "gradual": self._gradual,
+            "line": self._line,
+            "smooth": self._smooth,
+            "seed": list(self._seed),
+        }
+
+    @classmethod
+    def from_state(cls, state: object, fast: int = 12, slow: int = 26, signal: int = 9, where: str = "macd") -> Self:
+        """Return the stream of these spans that had this state."""
+        saved = Saved(state, where, "count", "quick", "gradual", "line", "smooth", "seed")
+        stream = cls(fast, slow, signal)
+        count = stream._count = saved.count("count")
+        stream._quick, stream._gradual = saved.number("quick"), saved.number("gradual")
+        stream._line, stream._smooth = saved.number("line"), saved.number("smooth")
+        collected = count if count < slow else count - slow + 1 if count < slow + signal - 1 else 0
+        stream._seed = saved.numbers("seed", collected)
+        return stream
 
     @property
     def ready(self) -> bool:

@@ -1,7 +1,8 @@
 """What the market is doing: seven conditions, seven regimes, a risk. One symbol at a time, from its daily bars.
 
 `analyze` answers for the end of a whole series and is written plainly. `stream` gives an object that takes a bar at a
-time, does constant work for each, and answers the same to the last digit but one.
+time, does constant work for each, and answers the same to the last digit but one. A stream can be saved as plain values
+and restored, and goes on as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from math import fsum, isnan, log, sqrt
 
 from engine_opt import _validate as check
 from engine_opt.errors import InputError, InsufficientData, StateError
-from engine_opt.model import Bar, MarketAnalysis, MarketMetrics, check_bar
+from engine_opt.model import (
+    LARGEST_PRICE,
+    LARGEST_VOLUME,
+    LEAST_PRICE,
+    Bar,
+    MarketAnalysis,
+    MarketMetrics,
+    check_bar,
+)
 from engine_opt.protocol import indicators
 from engine_opt.protocol.indicators import (
     MACD,
@@ -28,9 +37,12 @@ from engine_opt.protocol.indicators import (
 )
 from engine_opt.protocol.market_scoring import MarketConfig, assess, class_centres
 from engine_opt.protocol.ranking import RankedWindow, median
+from engine_opt.protocol.saved import SCHEMA, Saved, State, opened
 
 CLOSES_NEEDED = 35  # the MACD signal is defined from the 34th close on; one more, and two of them can be compared
 _CLOSES_KEPT = 26
+_RETURNS_KEPT = 20  # and as many ranges, and one volume more
+_LARGEST_MOVE = log(LARGEST_PRICE / LEAST_PRICE)  # of a log return, or a log range
 _MAD_TO_DEVIATION = 1.4826  # of a normal distribution
 _WEEK_IN_YEARS = sqrt(5.0 / SESSIONS_PER_YEAR)
 
@@ -97,9 +109,9 @@ class MarketStream:
         self._count = 0
         self._time: date | None = None
         self._closes: deque[float] = deque(maxlen=_CLOSES_KEPT)
-        self._returns: deque[float] = deque(maxlen=20)
-        self._squares: deque[float] = deque(maxlen=20)
-        self._volumes: deque[float | None] = deque(maxlen=21)
+        self._returns: deque[float] = deque(maxlen=_RETURNS_KEPT)
+        self._squares: deque[float] = deque(maxlen=_RETURNS_KEPT)
+        self._volumes: deque[float | None] = deque(maxlen=_RETURNS_KEPT + 1)
         self._rsi = WilderRSI()
         self._macd = MACD()
         self._line = Line(self._config.trend_window)
@@ -124,6 +136,59 @@ class MarketStream:
         self._fear = fear
         self._time = bar.time
         self._count += 1
+
+    def save(self) -> State:
+        """Return what is remembered as plain values that JSON can hold; `restore` takes them back.
+
+        It grows with the windows, not with the bars seen. A time with a zone keeps its offset, not the zone's name.
+        """
+        return {
+            "schema": SCHEMA,
+            "memory": _memory(self._config),
+            "count": self._count,
+            "time": None if self._time is None else self._time.isoformat(),
+            "closes": list(self._closes),
+            "returns": list(self._returns),
+            "squares": list(self._squares),
+            "volumes": list(self._volumes),
+            "rsi": self._rsi.state(),
+            "macd": self._macd.state(),
+            "fears": self._fears.state(),
+            "fear": self._fear,
+        }
+
+    @classmethod
+    def restore(cls, config: MarketConfig | None, state: object) -> MarketStream:
+        """Return a stream that answers, bit by bit, what the saved one would have answered.
+
+        The configuration must remember as much as the saved one did; how it scores may differ. Raises StateError for a
+        state of another schema or configuration, or one that contradicts itself, InputError for a value that cannot
+        be. Both name the field.
+        """
+        stream = cls(config)
+        saved = opened(state, "market_stream", _memory(stream._config), *_SAVED)
+        count = stream._count = saved.count("count")
+        changes = max(count - 1, 0)
+        if count:
+            stream._time = saved.time("time")
+        else:
+            saved.require("time", saved.raw("time"), None)
+        stream._closes.extend(saved.numbers("closes", min(count, _CLOSES_KEPT), LEAST_PRICE, LARGEST_PRICE))
+        stream._returns.extend(saved.numbers("returns", min(changes, _RETURNS_KEPT), -_LARGEST_MOVE, _LARGEST_MOVE))
+        stream._squares.extend(saved.numbers("squares", min(count, _RETURNS_KEPT), 0.0, _LARGEST_MOVE * _LARGEST_MOVE))
+        stream._volumes.extend(_volumes(saved, min(count, _RETURNS_KEPT + 1)))
+        stream._rsi = WilderRSI.from_state(saved.raw("rsi"), where=saved.at("rsi"))
+        stream._macd = MACD.from_state(saved.raw("macd"), where=saved.at("macd"))
+        stream._fears = _fears(saved, stream._config.vix_window, changes)
+        stream._fear = None if saved.raw("fear") is None else check.positive(saved.at("fear"), saved.raw("fear"))
+        last = stream._closes[-1] if count else 0.0
+        rsi, macd = stream._rsi.state(), stream._macd.state()
+        saved.require("rsi.count", rsi["count"], count - 1)
+        saved.require("rsi.close", rsi["close"], last)
+        saved.require("macd.count", macd["count"], count)
+        if not count:
+            saved.require("fear", stream._fear, None)
+        return stream
 
     @property
     def ready(self) -> bool:
@@ -178,6 +243,32 @@ class MarketStream:
             return None
         spread = self._fears.median_deviation() * _MAD_TO_DEVIATION
         return (self._fear - self._fears.median()) / spread if spread > 0.0 else None
+
+
+_SAVED = ("count", "time", "closes", "returns", "squares", "volumes", "rsi", "macd", "fears", "fear")
+
+
+def _memory(config: MarketConfig) -> State:
+    """Return what of a configuration shapes a stream's memory; all else only judges what is remembered."""
+    return {"vix_window": config.vix_window}
+
+
+def _volumes(saved: Saved, length: int) -> list[float | None]:
+    where = saved.at("volumes")
+    return [
+        None if value is None else check.between(f"{where}[{index}]", value, 0.0, LARGEST_VOLUME)
+        for index, value in enumerate(saved.items("volumes", length))
+    ]
+
+
+def _fears(saved: Saved, window: int, sessions: int) -> RankedWindow:
+    """Return the values of VIX before the last: one a session at most, for some had none."""
+    where, values = saved.at("fears"), saved.raw("fears")
+    if not isinstance(values, list | tuple):
+        raise InputError(where, values, "it must be a list")
+    if len(values) > sessions:
+        raise StateError(f"{where} holds {len(values)} where {sessions} at most belong: it is damaged")
+    return RankedWindow.from_state(check.positive_series(where, values), window, where)
 
 
 def measure(series: Sequence[Bar], vix: Sequence[float | None], config: MarketConfig) -> MarketMetrics:

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from math import dist, sqrt
 
-from engine_opt.errors import InsufficientData
+from engine_opt import _validate as check
+from engine_opt.errors import InsufficientData, StateError
 
 
 def median(values: Iterable[float]) -> float:
@@ -52,6 +53,24 @@ class RankedWindow:
             del self._ordered[bisect_left(self._ordered, self._arrived[0])]
         self._arrived.append(value)
         insort(self._ordered, value)
+
+    def state(self) -> list[float]:
+        """Return the values as they arrived, plain; `from_state` makes the same window of them."""
+        return list(self._arrived)
+
+    @classmethod
+    def from_state(cls, state: Sequence[float], n: int, where: str = "window") -> RankedWindow:
+        """Return a window of n that holds these values.
+
+        Raises InputError for one that is not a number, StateError for more than n of them.
+        """
+        values = check.series(where, state)
+        if len(values) > n:
+            raise StateError(f"{where} holds {len(values)} values, {n} at most belong there: it is damaged")
+        window = cls(n)
+        window._arrived.extend(values)
+        window._ordered = sorted(values)
+        return window
 
     def percentile(self, value: float) -> float:
         """Return the mid-rank of `value` among the window, 0-100: values below, and half of the equal ones."""
