@@ -1,0 +1,160 @@
+"""What the protocol would do about a week: the action of its type, and the contracts that action needs.
+
+A plan is what the engine proposes where the caller has no proposal of his own. It keeps to the limits that the rules
+will hold it to: delta from the adjustment (clamped to the account's band), an expiry on a Friday inside the account's
+days, as many contracts as size, shares held and risk allow. Where not even one contract fits, the plan is to wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from engine_opt import _validate as check
+from engine_opt.model import Action, ATRAdjustment, MarketMetrics, WeekClassification
+from engine_opt.protocol.pricing import call_strike, put_strike
+
+DAYS_PER_YEAR = 365.0
+_FRIDAY = 4
+_MONEY_DIGITS = 4
+_LEAST_DELTA, _LARGEST_DELTA = 1.0, 99.0  # beyond them the strike of a delta is no longer on any exchange's list
+
+# The labels of the week table in the words of a decision; what is not named here is a label that says why, not what.
+_ACTIONS = {
+    "sell_put": Action.SELL_PUT,
+    "sell_call": Action.SELL_CALL,
+    "roll_position": Action.ROLL_POSITION,
+    "gbr_4": Action.ENTER_PROTECTIVE,  # capital preservation; the protocol says no more of it than its name
+    "take_assignment": Action.HOLD_POSITION,
+    "let_shares_be_called": Action.HOLD_POSITION,
+    "wait_signal": Action.WAIT_SIGNAL,
+}
+# "keep_premium" and "take_assignment" come before the action that they lead to, and give way to it.
+_LEADING = frozenset({"keep_premium", "take_assignment"})
+_TOO_RISKY = "one contract would risk more than is allowed"
+_TRADES = frozenset({Action.SELL_PUT, Action.SELL_CALL, Action.ROLL_POSITION})
+
+
+@dataclass(frozen=True, slots=True)
+class PlanConfig:
+    """How a proposal is made.
+
+    `risk_in_atr`: the adverse move, in average true ranges, that a proposal's risk is counted at; 1.5 is where the
+    protocol says to act. `volatility_floor`: annualised; a market that hardly moved is not taken for one that cannot.
+    """
+
+    risk_in_atr: float = 1.5
+    volatility_floor: float = 0.05
+
+    def __post_init__(self) -> None:
+        check.positive("risk_in_atr", self.risk_in_atr)
+        check.positive("volatility_floor", check.volatility("volatility_floor", self.volatility_floor))
+
+
+class PlanLimits(NamedTuple):
+    """What a plan has to keep to.
+
+    Days to expiration and delta in points, both ends inclusive; `money`, in account currency, is the most that one
+    position may take, and `size` the share of it in this week; `max_risk` a share of the portfolio. `most_contracts`
+    None: no limit.
+    """
+
+    days_low: int
+    days_high: int
+    delta_low: float
+    delta_high: float
+    money: float
+    max_risk: float
+    multiplier: int
+    size: float = 1.0
+    entries: bool = True
+    most_contracts: int | None = None
+
+
+class Plan(NamedTuple):
+    """What to do. Strike in currency, delta in points, `max_risk` a share of the portfolio; None where none is needed.
+
+    `why_not` says what stood in the way of the action that the week asked for, where something did.
+    """
+
+    action: Action
+    quantity: int | None = None
+    delta: float | None = None
+    strike: float | None = None
+    expiration: date | None = None
+    max_risk: float | None = None
+    why_not: str | None = None
+
+
+def action_of(week: WeekClassification) -> Action:
+    """Return the action that a week asks for: the first of its labels that is one, leading ones last."""
+    chosen = Action.WAIT_SIGNAL
+    for label in week.recommended_actions:
+        action = _ACTIONS.get(label)
+        if label not in _LEADING:
+            return Action.WAIT_SIGNAL if action is None else action
+        chosen = chosen if action is None else action
+    return chosen
+
+
+def plan(
+    week: WeekClassification,
+    adjustment: ATRAdjustment,
+    metrics: MarketMetrics,
+    today: date,
+    portfolio_value: float,
+    shares_held: int,
+    limits: PlanLimits,
+    config: PlanConfig,
+) -> Plan:
+    """Return what the protocol would do about `week`; money in account currency, a pure function of its arguments."""
+    action = action_of(week)
+    if action not in _TRADES:
+        return Plan(action)
+    if not limits.entries and action is not Action.ROLL_POSITION:
+        return Plan(Action.WAIT_SIGNAL, why_not="the colour of the week allows no entry")
+    is_put = action is Action.SELL_PUT or (action is Action.ROLL_POSITION and week.position.value == "short_put")
+    expiration = expiry(today, adjustment.days_to_expiration, limits.days_low, limits.days_high)
+    years = (expiration - today).days / DAYS_PER_YEAR
+    price = adjustment.reading.close
+    volatility = max(metrics.volatility_20, config.volatility_floor)
+    delta = min(max(adjustment.delta, limits.delta_low, _LEAST_DELTA), limits.delta_high, _LARGEST_DELTA)
+    strike = round((put_strike if is_put else call_strike)(price, delta, volatility, years), _MONEY_DIGITS)
+
+    loss = limits.multiplier * config.risk_in_atr * adjustment.stop_loss * adjustment.reading.atr[0]
+    by_risk = _fitting(loss, limits.max_risk * portfolio_value)
+    if is_put:
+        by_size = _fitting(limits.multiplier * strike, min(adjustment.position_size, 1.0) * limits.size * limits.money)
+        scarce = "the account is too small for one contract"
+    else:
+        by_size = _fitting(limits.multiplier, limits.size * shares_held)
+        scarce = "there are not shares enough to cover one contract"
+    quantity = min(by_size, by_risk)
+    if quantity < 1:
+        return Plan(Action.WAIT_SIGNAL, why_not=scarce if by_size < 1 else _TOO_RISKY)
+    if limits.most_contracts is not None:
+        quantity = min(quantity, limits.most_contracts)
+        if quantity < 1:
+            return Plan(Action.WAIT_SIGNAL, why_not="VIX is too far above its mean for any contract")
+    return Plan(action, quantity, delta, strike, expiration, min(quantity * loss / portfolio_value, limits.max_risk))
+
+
+def _fitting(each: float, limit: float) -> int:
+    """Return how many of `each` fit into `limit`, whatever the division was rounded to."""
+    number = int(limit / each)
+    return number - 1 if number * each > limit else number
+
+
+def expiry(today: date, days: int, low: int, high: int) -> date:
+    """Return the Friday nearest to `days` from `today` among those `low` to `high` days away; the day itself if none.
+
+    Weekly options expire on Fridays.
+    """
+    wanted = min(max(days, low), high)
+    first = low + (_FRIDAY - today.weekday() - low) % 7
+    if first > high:
+        return today + timedelta(wanted)
+    last = first + 7 * ((high - first) // 7)
+    nearest = first + 7 * ((wanted - first + 3) // 7)
+    return today + timedelta(min(max(nearest, first), last))
