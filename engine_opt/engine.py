@@ -21,9 +21,11 @@ from engine_opt import _validate as check
 from engine_opt.config import EngineConfig
 from engine_opt.errors import InputError, StateError
 from engine_opt.model import (
+    ATRReading,
     Bar,
     EngineDecision,
     HumanAnswer,
+    MarketAnalysis,
     TrustAssessment,
     TrustOutcome,
     TrustRequest,
@@ -139,8 +141,9 @@ class ProtocolEngine:
         track = self._tracks.get(request.symbol)
         if track is None:
             raise StateError(f"nothing is known of symbol {request.symbol!r}: update it with bars first")
-        market, reading = track.market.analysis(), self._atr.reading(request.symbol)
-        decision = self._workflow.decide(request, market, reading, track.week_start, self._ask)
+        if track.seen is None:
+            track.seen = track.market.analysis(), self._atr.reading(request.symbol)
+        decision = self._workflow.decide(request, *track.seen, track.week_start, self._ask)
         self._decisions += 1
         if self._sink is not None:
             payload = {"request": dump(request), "decision": dump(decision)}
@@ -227,16 +230,19 @@ class ProtocolEngine:
 class _Track:
     """What is remembered of one symbol besides its ranges: the market's stream, and where the week began."""
 
-    __slots__ = ("_close", "_week", "market", "week_start")
+    __slots__ = ("_close", "_week", "market", "seen", "week_start")
 
     def __init__(self, market: MarketStream) -> None:
         self.market = market
+        # What the last bar says is the same for every account and position that asks.
+        self.seen: tuple[MarketAnalysis, ATRReading] | None = None
         self.week_start: float | None = None  # the last close before the week of the last bar
         self._close: float | None = None
         self._week: int | None = None
 
     def update(self, bar: Bar, vix: float | None) -> None:
         self.market.update(bar, vix)
+        self.seen = None
         week = (bar.time.toordinal() - 1) // 7  # day 1 of the calendar was a Monday
         if week != self._week:
             self._week, self.week_start = week, self._close

@@ -39,7 +39,7 @@ from engine_opt.model import (
 )
 from engine_opt.protocol import indicators
 from engine_opt.protocol.indicators import ExponentialATR, Line, SimpleATR, WilderATR
-from engine_opt.protocol.ranking import RankedWindow, z_score
+from engine_opt.protocol.ranking import Moments, RankedWindow, z_score
 from engine_opt.protocol.saved import SCHEMA, Saved, State, opened
 
 Smoothing = Literal["wilder", "sma", "ema"]
@@ -282,7 +282,7 @@ class ATRAdjustmentSystem:
 class _Track:
     """The bounded memory of one symbol."""
 
-    __slots__ = ("_averages", "_closes", "_config", "_count", "_history", "_ranges", "_share", "_time")
+    __slots__ = ("_averages", "_closes", "_config", "_count", "_history", "_moments", "_ranges", "_share", "_time")
 
     def __init__(self, config: ATRConfig) -> None:
         self._config = config
@@ -291,6 +291,7 @@ class _Track:
         self._closes: deque[float] = deque(maxlen=_TREND_CLOSES)
         self._ranges: deque[float] = deque(maxlen=_TREND_RANGES)
         self._history = RankedWindow(config.history)  # shares up to the bar before the last
+        self._moments = Moments()  # of the same
         self._share: float | None = None
         self._time: date | None = None
         self._count = 0
@@ -308,7 +309,7 @@ class _Track:
         for average in self._averages:
             average.update(spread)
         if self._share is not None:
-            self._history.push(self._share)
+            self._moments.change(self._share, self._history.push(self._share))
         judged = self._averages[0]
         if judged.ready:
             self._share = judged.value / close
@@ -344,6 +345,7 @@ class _Track:
         earlier = max(count - config.periods[0] - 1, 0)  # readings before the last
         shares = saved.numbers("shares", min(earlier, config.history), 0.0, _LARGEST_SHARE)
         track._history = RankedWindow.from_state(shares, config.history)
+        track._moments = Moments(shares)
         judged = track._averages[0]
         if judged.ready:
             share = judged.value / track._closes[-1]
@@ -359,7 +361,7 @@ class _Track:
         history, share = self._history, self._share
         percentile = deviations = None
         if len(history) >= config.history_needed:
-            percentile, deviations = history.percentile(share), history.z_score(share)
+            percentile, deviations = history.percentile(share), self._moments.z_score(share)
         return ATRReading(
             symbol,
             self._time,

@@ -13,10 +13,11 @@ from engine_opt.errors import InputError
 
 _LARGEST_SHAPE = 1e9
 _TINY = 1e-300  # what Lentz's method puts in the place of a zero
-_CLOSE = 1e-15  # a factor this close to 1 leaves the continued fraction as it is
+_SETTLED = 1e-14  # the factors of the continued fraction approach 1 by a fifth or more a step: the rest is below this
+_CLOSE = 1e-15  # what is left out of a quantile, as a share of it
 _NEAR = 0.02  # a longer step carries too much of the rounding of the distribution into x
 _LEAST_P = 1e-6
-_ENOUGH_STEPS = 100_000  # about the square root of the larger shape is needed; this is beyond any use
+_ENOUGH_STEPS = 10_000  # ten where shapes are in the tens, some hundred where they are in the millions
 _ENOUGH_ROUNDS = 200
 _HALF_LOG_2_PI = 0.5 * log(2.0 * pi)
 _INVERSE_2_PI = 1.0 / (2.0 * pi)
@@ -45,7 +46,8 @@ def beta_quantile(p: float, a: float, b: float, start: float | None = None) -> f
     rounds; without one Abramowitz and Stegun 26.5.22 makes it.
     Raises InputError for p outside [1e-6, 1 - 1e-6], a shape outside [1, 1e9] or a start outside (0, 1).
     """
-    p = check.between("p", p, _LEAST_P, 1.0 - _LEAST_P)
+    if type(p) is not float or not _LEAST_P <= p <= 1.0 - _LEAST_P:
+        p = check.between("p", p, _LEAST_P, 1.0 - _LEAST_P)
     a, b = _shape("a", a), _shape("b", b)
     if start is None:
         x = _guess(p, a, b)
@@ -80,22 +82,23 @@ def beta_quantile(p: float, a: float, b: float, start: float | None = None) -> f
             return found
         if not low < found < high:
             found = 0.5 * (low + high)
-            if found in (low, high):
-                return found
         x = found
     raise ArithmeticError(f"no quantile p={p!r} of Beta({a!r}, {b!r}) was found")  # pragma: no cover - halving ends
 
 
-def guessed_odds(p: float, a: float, b: float) -> float:
-    """Return x / (1 - x) for the quantile x of a Beta(a, b), to two or three digits; the arguments are not checked.
-
-    Abramowitz and Stegun 1964, 26.5.22, with the normal quantile of 26.2.22. What it errs by changes slowly with the
-    shapes, so that a guess corrected by the error of a neighbour is good to five or six digits.
-    """
+def normal_quantile(p: float) -> float:
+    """Return the upper quantile of a standard normal, z with P(Z > z) = p, to 0.003: Abramowitz and Stegun 26.2.22."""
     t = sqrt(-2.0 * log(min(p, 1.0 - p)))
-    normal = t - (2.30753 + 0.27061 * t) / (1.0 + t * (0.99229 + 0.04481 * t))
-    if p > 0.5:
-        normal = -normal
+    z = t - (2.30753 + 0.27061 * t) / (1.0 + t * (0.99229 + 0.04481 * t))
+    return z if p <= 0.5 else -z
+
+
+def guessed_odds(normal: float, a: float, b: float) -> float:
+    """Return x / (1 - x) for a quantile x of a Beta(a, b), to two or three digits; the arguments are not checked.
+
+    `normal` is the `normal_quantile` of the same probability; the formula is Abramowitz and Stegun 26.5.22. What it
+    errs by changes slowly with the shapes: corrected by the error of a neighbour it is good to five or six digits.
+    """
     over_a, over_b = 1.0 / (2.0 * a - 1.0), 1.0 / (2.0 * b - 1.0)
     h = 2.0 / (over_a + over_b)
     spread = (normal * normal - 3.0) / 6.0
@@ -156,18 +159,20 @@ def _fraction(x: float, a: float, b: float, below: float) -> float:
         m += 1.0
         after = a + m
         k = before + m
-        shared = m * (b - m) * x / k
-        top = before * (rest + after) * shared * x / k
-        bottom = m + shared + after * (below + m * rise) / (k + 2.0)
+        below += rise
+        part = x / k
+        shared = m * (b - m) * part
+        top = before * (rest + after) * shared * part
+        bottom = m + shared + after * below / (k + 2.0)
         d = 1.0 / (bottom + top * d or _TINY)
         c = bottom + top / c or _TINY
         factor = c * d
         value *= factor
-        if -_CLOSE < factor - 1.0 < _CLOSE:
+        if -_SETTLED < factor - 1.0 < _SETTLED:
             return value
     raise ArithmeticError(f"the fraction of I_{x!r}({a!r}, {b!r}) does not converge")  # pragma: no cover
 
 
 def _guess(p: float, a: float, b: float) -> float:
-    odds = guessed_odds(p, a, b)
+    odds = guessed_odds(normal_quantile(p), a, b)
     return min(max(odds / (1.0 + odds), _TINY), 1.0 - 1e-12)

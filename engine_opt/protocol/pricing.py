@@ -130,9 +130,7 @@ def _d(price: float, strike: float, volatility: float, years: float) -> float:
 
 
 def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: float) -> float:
-    """Return a ratio of two polynomials in `x`, by Horner's rule."""
-    above, below = coefficients
-    top = bottom = 0.0
-    for a, b in zip(reversed(above), reversed(below), strict=True):
-        top, bottom = top * x + a, bottom * x + b
-    return top / bottom
+    """Return a ratio of two polynomials of degree 7 in `x`, by Horner's rule."""
+    (a, b, c, d, e, f, g, h), (i, j, k, m, n, o, p, q) = coefficients
+    top = ((((((h * x + g) * x + f) * x + e) * x + d) * x + c) * x + b) * x + a
+    return top / (((((((q * x + p) * x + o) * x + n) * x + m) * x + k) * x + j) * x + i)

@@ -10,6 +10,8 @@ from math import dist, sqrt
 from engine_opt import _validate as check
 from engine_opt.errors import InsufficientData, StateError
 
+_SCALE = 2.0**100
+
 
 def median(values: Iterable[float]) -> float:
     """Return the median of at least one value; the module `statistics` is slow to import."""
@@ -31,6 +33,41 @@ def z_score(values: Sequence[float] | deque[float], value: float) -> float | Non
     return (value - mean) / deviation if deviation > 0.0 else None
 
 
+class Moments:
+    """Count, sum and sum of squares of values that come and go: a deviation without going through them again.
+
+    Running sums of floats lose digits for good; these are whole numbers of 2**-100, which lose nothing. A value of
+    1e-14 or more has all its bits above that, a smaller one is rounded to it.
+    """
+
+    __slots__ = ("_count", "_squares", "_sum")
+
+    def __init__(self, values: Iterable[float] = ()) -> None:
+        self._count = self._sum = self._squares = 0
+        for value in values:
+            self.change(value, None)
+
+    def change(self, value: float, left: float | None) -> None:
+        """Take a value, and let one that was taken before leave."""
+        whole = int(value * _SCALE)
+        if left is None:
+            self._count += 1
+            self._sum += whole
+            self._squares += whole * whole
+        else:
+            gone = int(left * _SCALE)
+            self._sum += whole - gone
+            self._squares += whole * whole - gone * gone
+
+    def z_score(self, value: float) -> float | None:
+        """Return how many sample standard deviations `value` is from the mean; None where all values are equal."""
+        n, total = self._count, self._sum
+        spread = n * self._squares - total * total
+        if n < 2 or spread <= 0:
+            return None
+        return (n * int(value * _SCALE) - total) / (n * sqrt(spread / (n * (n - 1))))
+
+
 class RankedWindow:
     """The last n values, in order of arrival and in order of size.
 
@@ -47,12 +84,15 @@ class RankedWindow:
     def __len__(self) -> int:
         return len(self._arrived)
 
-    def push(self, value: float) -> None:
-        """Take the next value; the oldest leaves when the window is full."""
+    def push(self, value: float) -> float | None:
+        """Take the next value; the oldest leaves when the window is full, and is returned."""
+        left = None
         if len(self._arrived) == self._arrived.maxlen:
-            del self._ordered[bisect_left(self._ordered, self._arrived[0])]
+            left = self._arrived[0]
+            del self._ordered[bisect_left(self._ordered, left)]
         self._arrived.append(value)
         insort(self._ordered, value)
+        return left
 
     def state(self) -> list[float]:
         """Return the values as they arrived, plain; `from_state` makes the same window of them."""
@@ -77,10 +117,6 @@ class RankedWindow:
         self._require_some()
         below, not_above = bisect_left(self._ordered, value), bisect_right(self._ordered, value)
         return 50.0 * (below + not_above) / len(self._ordered)
-
-    def z_score(self, value: float) -> float | None:
-        """Return how many sample standard deviations `value` is from the mean; None where the window is flat."""
-        return z_score(self._arrived, value)
 
     def median(self) -> float:
         """Return the median."""

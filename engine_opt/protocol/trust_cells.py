@@ -14,7 +14,7 @@ from typing import Any
 
 from engine_opt.errors import StateError
 from engine_opt.model import TrustLevel, TrustOutcome
-from engine_opt.protocol.beta import beta_quantile, guessed_odds
+from engine_opt.protocol.beta import beta_quantile, guessed_odds, normal_quantile
 from engine_opt.protocol.trust_config import TrustConfig
 
 FIELDS = ("successes", "failures", "brier", "last", "level", "since", "outcomes", "right")
@@ -28,7 +28,17 @@ _BRIER_ROUNDING = 1e-9  # a mean on the limit is not beyond it because of the or
 class Judgement:
     """What the configuration says of posteriors, worked out once."""
 
-    __slots__ = ("bounds", "caps", "half_life", "prior", "promoted_from", "promotion_outcomes", "quantile", "unknown")
+    __slots__ = (
+        "bounds",
+        "caps",
+        "half_life",
+        "normal",
+        "prior",
+        "promoted_from",
+        "promotion_outcomes",
+        "quantile",
+        "unknown",
+    )
 
     def __init__(self, config: TrustConfig) -> None:
         self.bounds = config.level_bounds
@@ -36,6 +46,7 @@ class Judgement:
         self.promotion_outcomes = config.promotion_outcomes
         self.half_life = config.half_life_weeks * _WEEK
         self.prior, self.quantile = config.prior, config.quantile
+        self.normal = normal_quantile(config.quantile)
         self.unknown = self.bound(0.0, 0.0)  # the bound of who did nothing yet
         worst_first = sorted(((limit, level.rank) for level, limit in config.brier_caps.items()), reverse=True)
         self.caps = tuple((limit + _BRIER_ROUNDING, rank) for limit, rank in worst_first)
@@ -45,13 +56,13 @@ class Judgement:
         a, b = self.prior[0] + successes, self.prior[1] + failures
         if correction is None:
             return beta_quantile(self.quantile, a, b)
-        odds = correction * guessed_odds(self.quantile, a, b)
+        odds = correction * guessed_odds(self.normal, a, b)
         return beta_quantile(self.quantile, a, b, odds / (1.0 + odds))
 
     def correction(self, successes: float, failures: float, bound: float) -> float:
         """Return by what factor the guessed odds of a bound are wrong."""
         a, b = self.prior
-        return bound / ((1.0 - bound) * guessed_odds(self.quantile, a + successes, b + failures))
+        return bound / ((1.0 - bound) * guessed_odds(self.normal, a + successes, b + failures))
 
     def rank(self, bound: float) -> int:
         """Return the level, 0 to 4, that a lower bound is enough for."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from itertools import pairwise
 from math import log
-from typing import Literal
+from typing import Any, Literal
 
 from engine_opt import _validate as check
 from engine_opt._table import Table
@@ -46,6 +47,12 @@ def _thresholds() -> Mapping[TrustPhase, Thresholds]:
 
 def _brier_caps() -> Mapping[TrustLevel, float]:
     return Table({TrustLevel.LOW: 0.25, TrustLevel.MEDIUM: 0.20, TrustLevel.HIGH: 0.15})
+
+
+def _complete(name: str, table: Mapping[Any, object], kind: type[StrEnum]) -> None:
+    """Raise ConfigError where a table has not exactly one entry for each member."""
+    if wrong := sorted(set(kind).symmetric_difference(table)):
+        raise ConfigError(f"{name} must have an entry for each {kind.__name__} and no other: see {', '.join(wrong)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,8 @@ class TrustConfig:
     def __post_init__(self) -> None:
         check.positive("half_life_weeks", self.half_life_weeks)
         check.between("quantile", self.quantile, 0.001, 0.5)
+        if len(self.prior) != 2:
+            raise ConfigError(f"prior={self.prior} must be two weights, of successes and of failures")
         for weight in self.prior:
             check.between("prior", weight, 1.0, 1e6, "outcomes")
         check.between("hysteresis", self.hysteresis, 0.0, 1.0)
@@ -128,16 +137,15 @@ class TrustConfig:
         check.store(self, "brier_caps", Table(caps))
 
     def _check_kinds(self) -> None:
-        for name in ("components", "time_limits"):
-            table = getattr(self, name)
-            if missing := [kind.value for kind in DecisionKind if kind not in table]:
-                raise ConfigError(f"{name} has no entry for {', '.join(missing)}")
-        involved = {kind: tuple(self.components[kind]) for kind in DecisionKind}
-        for kind, members in involved.items():
+        _complete("components", self.components, DecisionKind)
+        _complete("time_limits", self.time_limits, DecisionKind)
+        involved = {}
+        for kind in DecisionKind:
+            field = f"components.{kind.value}"
+            members = tuple([check.member(TrustComponent, field, each) for each in self.components[kind]])
             if not members or len(set(members)) != len(members):
-                raise ConfigError(f"components of {kind.value} must be at least one, and none twice: {members}")
-            for component in members:
-                check.member(TrustComponent, f"components.{kind.value}", component)
+                raise ConfigError(f"{field}={members} must be at least one, and none twice")
+            involved[kind] = members
         for limit in (*self.time_limits.values(), self.supervised_window):
             if not isinstance(limit, timedelta) or limit <= timedelta(0):
                 raise ConfigError(f"a time limit of {limit!r} leaves no time to answer: give a positive timedelta")
@@ -145,8 +153,7 @@ class TrustConfig:
         check.store(self, "time_limits", Table(self.time_limits))
 
     def _check_thresholds(self) -> None:
-        if missing := [phase.value for phase in TrustPhase if phase not in self.thresholds]:
-            raise ConfigError(f"thresholds has no entry for {', '.join(missing)}")
+        _complete("thresholds", self.thresholds, TrustPhase)
         before = (1.0, 1.0, 1.0)
         for phase in TrustPhase:
             limits = self.thresholds[phase]
