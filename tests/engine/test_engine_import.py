@@ -69,3 +69,28 @@ def test_an_unknown_name_is_an_attribute_error():
     """A name that does not exist is reported as Python does it."""
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         engine_opt.Nonsense
+
+
+_SIZE = """
+{0}
+with open("/proc/self/status") as status:
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say how large a process was")
+@pytest.mark.parametrize(
+    ("what", "most"),
+    [
+        ("import engine_opt", 20),
+        ("from engine_opt import ProtocolEngine; ProtocolEngine()", 24),
+        ("import engine_opt.batch.market", 40),
+    ],
+)
+def test_the_process_stays_small(what, most):
+    """Megabytes that a process has held at most, the interpreter's own (about 9) included."""
+    home = Path(engine_opt.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", _SIZE.format(what)], capture_output=True, text=True, check=True, cwd=home
+    )
+    assert int(done.stdout) / 1024 < most
