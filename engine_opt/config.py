@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine_opt._table import Table
 from engine_opt.errors import ConfigError
@@ -28,6 +27,9 @@ from engine_opt.protocol.market_scoring import MarketConfig
 from engine_opt.protocol.planning import PlanConfig
 from engine_opt.protocol.rules_config import RulesConfig
 from engine_opt.protocol.week_classifier import WeekRules
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _T = TypeVar("_T")
 
@@ -52,6 +54,8 @@ class EngineConfig:
 
         Raises ConfigError that lists every mistake with the place where it stands.
         """
+        from pathlib import Path
+
         try:
             text = Path(path).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:

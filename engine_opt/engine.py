@@ -23,6 +23,7 @@ from engine_opt.errors import InputError, StateError
 from engine_opt.model import (
     ATRReading,
     Bar,
+    DecisionStatus,
     EngineDecision,
     HumanAnswer,
     MarketAnalysis,
@@ -47,6 +48,8 @@ SCHEMA = 1
 
 Sink = Callable[[str, Mapping[str, Any], str | None], object]
 """Where events go: kind, payload of plain values, ISO time. An audit log's `append` is one."""
+
+_OUT_OF_TIME = frozenset({DecisionStatus.EXPIRED, DecisionStatus.SAFE_ACTION})
 
 
 class ProtocolEngine:
@@ -158,9 +161,12 @@ class ProtocolEngine:
         Without `answer` the provider is asked for one. Raises StateError for a decision that is not pending,
         InputError for an answer that does not belong to it.
         """
-        if answer is None and self._provider is not None:
-            answer = self._provider.answer(decision.decision_id)
+        provider = self._provider if answer is None else None
+        if provider is not None:
+            answer = provider.answer(decision.decision_id)
         settled = self._workflow.settle(request, decision, answer, now)
+        if provider is not None and settled.status in _OUT_OF_TIME:
+            provider.withdraw(decision.decision_id)
         if self._sink is not None:
             payload = {"request": dump(request), "pending": dump(decision), "decision": dump(settled)}
             self._sink("settled", payload, now.isoformat())

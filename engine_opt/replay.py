@@ -56,6 +56,9 @@ class _Recorded:
     def answer(self, request_id: str) -> HumanAnswer | None:
         return self.known if self.known is not None and self.known.request_id == request_id else None
 
+    def withdraw(self, request_id: str) -> None:
+        """Take nothing back: the log is as it is."""
+
 
 def replay(records: Iterable[AuditRecord]) -> Replayed:
     """Run an audit log again. Raises StateError for a log that does not begin with a configuration or is damaged."""

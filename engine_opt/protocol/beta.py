@@ -10,6 +10,7 @@ from math import exp, inf, lgamma, log, log1p, pi, sqrt
 
 from engine_opt import _validate as check
 from engine_opt.errors import InputError
+from engine_opt.protocol.normal import normal_quantile
 
 _LARGEST_SHAPE = 1e9
 _TINY = 1e-300  # what Lentz's method puts in the place of a zero
@@ -86,17 +87,10 @@ def beta_quantile(p: float, a: float, b: float, start: float | None = None) -> f
     raise ArithmeticError(f"no quantile p={p!r} of Beta({a!r}, {b!r}) was found")  # pragma: no cover - halving ends
 
 
-def normal_quantile(p: float) -> float:
-    """Return the upper quantile of a standard normal, z with P(Z > z) = p, to 0.003: Abramowitz and Stegun 26.2.22."""
-    t = sqrt(-2.0 * log(min(p, 1.0 - p)))
-    z = t - (2.30753 + 0.27061 * t) / (1.0 + t * (0.99229 + 0.04481 * t))
-    return z if p <= 0.5 else -z
-
-
 def guessed_odds(normal: float, a: float, b: float) -> float:
     """Return x / (1 - x) for a quantile x of a Beta(a, b), to two or three digits; the arguments are not checked.
 
-    `normal` is the `normal_quantile` of the same probability; the formula is Abramowitz and Stegun 26.5.22. What it
+    `normal` is the upper quantile of a standard normal of the same probability; the formula is Abramowitz and Stegun 26.5.22. What it
     errs by changes slowly with the shapes: corrected by the error of a neighbour it is good to five or six digits.
     """
     over_a, over_b = 1.0 / (2.0 * a - 1.0), 1.0 / (2.0 * b - 1.0)
@@ -174,5 +168,5 @@ def _fraction(x: float, a: float, b: float, below: float) -> float:
 
 
 def _guess(p: float, a: float, b: float) -> float:
-    odds = guessed_odds(normal_quantile(p), a, b)
+    odds = guessed_odds(-normal_quantile(p), a, b)
     return min(max(odds / (1.0 + odds), _TINY), 1.0 - 1e-12)

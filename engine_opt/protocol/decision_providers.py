@@ -23,6 +23,9 @@ class DecisionProvider(Protocol):
     def answer(self, request_id: str) -> HumanAnswer | None:
         """Return the answer, None while there is none; raises StateError for a request that was never put."""
 
+    def withdraw(self, request_id: str) -> None:
+        """Take a request back that has run out of time; raises StateError for one that was never put."""
+
 
 class Asked(NamedTuple):
     """A request that waits for an answer, and until when."""
@@ -121,6 +124,12 @@ class CallbackProvider:
             raise _unknown(request_id)
         return self._answers[request_id]
 
+    def withdraw(self, request_id: str) -> None:
+        """Forget a request. Raises StateError for one that was not put, or long ago."""
+        if request_id not in self._answers:
+            raise _unknown(request_id)
+        del self._answers[request_id]
+
 
 class ScriptedProvider:
     """Give answers that were written down before: for tests, and to run a past session again.
@@ -153,6 +162,11 @@ class ScriptedProvider:
         if request_id not in self._asked:
             raise _unknown(request_id)
         return self._script[request_id]
+
+    def withdraw(self, request_id: str) -> None:
+        """Take a request back; the script stays as it is. Raises StateError for one that was not put."""
+        if request_id not in self._asked:
+            raise _unknown(request_id)
 
 
 def _checked_size(size: object) -> int:

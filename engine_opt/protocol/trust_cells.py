@@ -14,7 +14,8 @@ from typing import Any
 
 from engine_opt.errors import StateError
 from engine_opt.model import TrustLevel, TrustOutcome
-from engine_opt.protocol.beta import beta_quantile, guessed_odds, normal_quantile
+from engine_opt.protocol.beta import beta_quantile, guessed_odds
+from engine_opt.protocol.normal import normal_quantile
 from engine_opt.protocol.trust_config import TrustConfig
 
 FIELDS = ("successes", "failures", "brier", "last", "level", "since", "outcomes", "right")
@@ -46,7 +47,7 @@ class Judgement:
         self.promotion_outcomes = config.promotion_outcomes
         self.half_life = config.half_life_weeks * _WEEK
         self.prior, self.quantile = config.prior, config.quantile
-        self.normal = normal_quantile(config.quantile)
+        self.normal = -normal_quantile(config.quantile)  # the upper one
         self.unknown = self.bound(0.0, 0.0)  # the bound of who did nothing yet
         worst_first = sorted(((limit, level.rank) for level, limit in config.brier_caps.items()), reverse=True)
         self.caps = tuple((limit + _BRIER_ROUNDING, rank) for limit, rank in worst_first)

@@ -184,5 +184,5 @@ def test_a_file_is_read(tmp_path):
 def test_a_file_that_cannot_be_read_is_told(tmp_path, make):
     path = tmp_path / "engine.toml"
     make(path)
-    with pytest.raises(ConfigError, match="engine.toml cannot be read"):
+    with pytest.raises(ConfigError, match=r"engine.toml cannot be read"):
         EngineConfig.load(path)

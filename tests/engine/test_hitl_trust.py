@@ -387,6 +387,8 @@ def test_an_emergency_is_always_a_humans_matter():
     emergency = DecisionKind.EMERGENCY_ACTION
     found = trained(FULL, kind=emergency).assess(request(kind=emergency, confidence=1.0))
     assert (found.level, found.mode, found.reasons) == (FULL, AutonomyMode.HUMAN, ("emergency action",))
+    plain = PlainTrust().assess(request(kind=emergency, confidence=1.0))
+    assert (plain.mode, plain.reasons[0]) == (AutonomyMode.HUMAN, "emergency action")
 
 
 def test_a_weak_component_is_named():

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from engine_opt import InputError
-from engine_opt.protocol.pricing import call_delta, call_strike, normal_quantile, put_delta, put_strike
+from engine_opt.protocol.normal import normal_quantile
+from engine_opt.protocol.pricing import call_delta, call_strike, put_delta, put_strike
 
 prices = st.floats(0.5, 5000.0)
 volatilities = st.floats(0.05, 2.0)

@@ -180,6 +180,18 @@ def test_a_human_has_the_last_word(approved, status, action):
     assert settled.answer.person == "Ada"
 
 
+def test_what_nobody_answered_in_time_leaves_the_queue():
+    queue = QueueProvider()
+    engine = engine_at(provider=queue)
+    asked = request()
+    decision = engine.decide(asked)
+    assert [each.request.request_id for each in queue.pending()] == [decision.decision_id]
+    engine.settle(asked, decision, asked.now + timedelta(minutes=1))
+    assert len(queue.pending()) == 1
+    engine.settle(asked, decision, asked.now + timedelta(minutes=16))
+    assert queue.pending() == ()
+
+
 def test_an_answer_that_is_there_already_counts():
     asked = request()
     answer = HumanAnswer("AAPL/REV/2002-07-23T16:00:00", True, "Ada", asked.now)

@@ -13,8 +13,7 @@ DAY = date(2000, 1, 1)
 def _agree(ours, theirs, path=""):
     """Enumerations and whole numbers equal; floats to 1e-12 of themselves, or to `around` where they nearly cancel.
 
-    MACD is a difference of two averages of prices, good to the last digits of the price. A z-score is one over the deviation
-    of the shares, which in a calm market is a thousandth of them: three digits of each share's sixteen are gone.
+    MACD is a difference of two averages of prices, good to the last digits of the price.
     """
     for name, x, y in zip(theirs._fields, ours, theirs, strict=True):
         where = f"{path}{name}"
@@ -24,9 +23,7 @@ def _agree(ours, theirs, path=""):
             assert x == pytest.approx(y, rel=1e-12, abs=1e-15), where
         elif type(y) is float:
             assert type(x) is float, where
-            around = {"z_score": 5e-12}.get(name, 2e-13)
-            if name.startswith("macd"):
-                around = 2e-15 * theirs.close
+            around = 2e-15 * theirs.close if name.startswith("macd") else 2e-13
             assert x == pytest.approx(y, rel=1e-12, abs=around), where
         else:
             assert x == y, where
@@ -50,7 +47,7 @@ def walk():
             close, high, low = close.round(1), high.round(1), low.round(1)
             high, low = np.maximum(high, close), np.minimum(low, close)
         rows = zip(close.tolist(), high.tolist(), low.tolist(), volume.tolist(), strict=True)
-        return tuple(Bar(DAY + timedelta(i), c, h, lo, c, v if v else None) for i, (c, h, lo, v) in enumerate(rows))
+        return tuple(Bar(DAY + timedelta(i), c, h, lo, c, v or None) for i, (c, h, lo, v) in enumerate(rows))
 
     return make
 

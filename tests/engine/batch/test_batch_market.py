@@ -1,7 +1,7 @@
 """The market over columns: row by row what a stream answers, whatever the market, the configuration and the chunks."""
 
 from datetime import timedelta
-from math import inf, nan
+from math import inf, isnan, nan
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def fears(n, seed=5, known=1.0):
 
 
 def none(value):
-    return None if value != value else value
+    return None if isnan(value) else value
 
 
 def check(columns, bars, vix, config, agree, stream=None, every=1):

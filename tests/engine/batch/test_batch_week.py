@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 from datetime import date
-from math import inf, nan, nextafter
+from itertools import pairwise
+from math import inf, isnan, nan, nextafter
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ RULES = [WeekRules.standard(), WeekRules.original(), _custom()]
 
 
 def no(value):
-    return None if value != value else value
+    return None if isnan(value) else value
 
 
 def check(weeks, rules):
@@ -119,7 +120,7 @@ def test_real_weeks(symbol, series):
     closes = [bar.close for bar in series[symbol]][::5][:600]
     weeks = [
         (end, start, 0.35, POSITIONS[i % 4], 0.97 * start, 1.02 * start, float(i % 5), i % 3 > 0, i % 2 == 0)
-        for i, (start, end) in enumerate(zip(closes, closes[1:], strict=False))
+        for i, (start, end) in enumerate(pairwise(closes))
     ]
     for rules in RULES:
         check(weeks, rules)
