@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from engine_opt import _validate as check
 from engine_opt._table import Table
-from engine_opt.errors import ConfigError, InputError
+from engine_opt.errors import ConfigError, InputError, InputError
 from engine_opt.model import (
     AccountType,
     Action,
@@ -400,6 +400,8 @@ class RulesConfig:
 def _merge(account: AccountType, limits: AccountLimits, symbol: str, own: SymbolLimits) -> AccountLimits:
     try:
         return own.within(limits)
+    except InputError as error:
+        raise ConfigError(f"symbol {symbol}: {error}") from None
     except ConfigError as error:
         raise ConfigError(f"symbol {symbol} in account {account.value}: {error}; give both ends") from None
 
