@@ -401,7 +401,7 @@ def _merge(account: AccountType, limits: AccountLimits, symbol: str, own: Symbol
     try:
         return own.within(limits)
     except InputError as error:
-        raise ConfigError(f"symbol {symbol}: {error}") from None
+        raise InputError(f"symbols.{symbol}.{error.field}", error.value, error.why) from None
     except ConfigError as error:
         raise ConfigError(f"symbol {symbol} in account {account.value}: {error}; give both ends") from None
 

@@ -128,7 +128,7 @@ def test_the_fingerprint_is_that_of_the_contents():
         ("[rules]\nrules = ['delta']", "rules: rules ['delta'] are not known: choose from delta_range"),
         (
             "[rules.symbols.TSLA]\nsize_share = 2",
-            "rules: symbol TSLA: size_share=2.0 was refused: it must lie between 0 and 1",
+            "rules: symbols.TSLA.size_share=2.0 was refused: it must lie between 0 and 1",
         ),
         ("[week.ladders.'short_put/moon']\nbounds = []", "week.ladders.short_put/moon: this key is not known"),
         ("[week", "is not TOML: "),
