@@ -158,7 +158,7 @@ def test_on_the_limits_and_a_hair_beside(config):
 
 def test_close_calls_are_those_of_the_scalar_form(agree, monkeypatch):
     """Where a row stands on a limit the scalar form is asked: here the volume doubles, exactly, again and again."""
-    volumes = [1000.0] * 20 + [2000.0] + [1000.0] * 20 + [2000.0] + [1000.0] * 30
+    volumes = [1000.1] * 20 + [2000.2] + [1000.1] * 20 + [2000.2] + [1000.1] * 30
     start = data.load("FB")[0].time
     bars = [Bar(start + timedelta(i), 100.0 + i % 3, 104.0, 98.0, 100.0 + i % 3, v) for i, v in enumerate(volumes)]
     column = fears(len(bars))
