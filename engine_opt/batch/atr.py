@@ -32,13 +32,13 @@ from engine_opt.batch.windows import slopes, sums
 from engine_opt.errors import InputError, InsufficientData
 from engine_opt.model import AccountType, ATRAdjustment, ATRReading, ATRRegime, Direction, MarketConditionKind
 from engine_opt.protocol.atr_adjustment import (
-    _PRICE_TREND,
-    _TREND_CLOSES,
-    _TREND_RANGES,
-    _VOLATILITY_TREND,
+    PRICE_TREND,
+    TREND_CLOSES,
+    TREND_RANGES,
+    VOLATILITY_TREND,
     ATRConfig,
-    _price_trend,
-    _volatility_trend,
+    price_trend,
+    volatility_trend,
 )
 
 _ACCOUNTS, _CONDITIONS = tuple(AccountType), tuple(MarketConditionKind)
@@ -294,23 +294,23 @@ def _read(part: Part, config: ATRConfig, trends: tuple[Codes, Codes], symbol: st
 
 def _price_trends(part: Part) -> Codes:
     """Return the direction of the last 10 closes."""
-    closes = _recent(part.every.close, len(part.bars), _TREND_CLOSES)
-    last = closes[_TREND_CLOSES - 1 :]
-    trend, close_calls = _against(slopes(closes, _TREND_CLOSES), _PRICE_TREND * last, last)
+    closes = _recent(part.every.close, len(part.bars), TREND_CLOSES)
+    last = closes[TREND_CLOSES - 1 :]
+    trend, close_calls = _against(slopes(closes, TREND_CLOSES), PRICE_TREND * last, last)
     for i in close_calls:
-        trend[i] = _DIRECTIONS.index(_price_trend(closes[i : i + _TREND_CLOSES].tolist()))
+        trend[i] = _DIRECTIONS.index(price_trend(closes[i : i + TREND_CLOSES].tolist()))
     return padded(trend, len(part.bars), UNKNOWN)
 
 
 def _volatility_trends(part: Part) -> Codes:
     """Return the direction of the last 10 true ranges, against the 10 before."""
-    spreads = _recent(part.ranges, len(part.bars), _TREND_RANGES)
-    half = _TREND_RANGES // 2
+    spreads = _recent(part.ranges, len(part.bars), TREND_RANGES)
+    half = TREND_RANGES // 2
     total = sums(spreads, half)
     before, after = total[: max(len(total) - half, 0)], total[half:]
-    trend, close_calls = _against(after - before, _VOLATILITY_TREND * before, before)
+    trend, close_calls = _against(after - before, VOLATILITY_TREND * before, before)
     for i in close_calls:
-        trend[i] = _DIRECTIONS.index(_volatility_trend(spreads[i : i + _TREND_RANGES].tolist()))
+        trend[i] = _DIRECTIONS.index(volatility_trend(spreads[i : i + TREND_RANGES].tolist()))
     return padded(trend, len(part.bars), UNKNOWN)
 
 

@@ -25,14 +25,14 @@ from engine_opt.model import (
 )
 from engine_opt.protocol.indicators import SESSIONS_PER_YEAR
 from engine_opt.protocol.market_scoring import (
-    _ORIGINAL,
-    _ORIGINAL_CUTS,
-    _STANDARD,
-    _VOLATILITY_LIMITS,
+    ORIGINAL_CUTS,
+    ORIGINAL_LEVELS,
+    STANDARD_LEVELS,
+    VOLATILITY_LIMITS,
+    Levels,
     MarketConfig,
-    _Levels,
-    _original_distribution,
     class_centres,
+    original_distribution,
 )
 
 CONDITIONS = tuple(MarketConditionKind)
@@ -108,23 +108,23 @@ def _standard(metrics: MetricsColumns, config: MarketConfig, exact_volumes: bool
     condition = np.where(score > 0.0, _NEUTRAL + step, _NEUTRAL - step).astype(np.uint8)
     distribution = _distribution(score, config, condition)
     trend, momentum, volatility = np.abs(metrics.trend_t), np.abs(metrics.momentum), metrics.volatility_20
-    points, risk = _risk(metrics, momentum, trend, _STANDARD)
-    close = _close(size, config.cuts) | _close(np.abs(month), (_STANDARD.strong_month,))
-    close |= _close_levels(metrics, momentum, trend, _STANDARD)
+    points, risk = _risk(metrics, momentum, trend, STANDARD_LEVELS)
+    close = _close(size, config.cuts) | _close(np.abs(month), (STANDARD_LEVELS.strong_month,))
+    close |= _close_levels(metrics, momentum, trend, STANDARD_LEVELS)
     if not exact_volumes:
         close |= _close(metrics.volume_ratio, (2.0,))
     return Scores(
         condition,
-        _regimes(volatility, trend, month, _STANDARD),
+        _regimes(volatility, trend, month, STANDARD_LEVELS),
         distribution[condition, np.arange(len(score))],
         score,
         weights,
         distribution.T,
         risk,
         points,
-        _reached(volatility, _VOLATILITY_LIMITS),
-        _directions(metrics.trend_t, _STANDARD.trend),
-        _reached(momentum, _STANDARD.momentum),
+        _reached(volatility, VOLATILITY_LIMITS),
+        _directions(metrics.trend_t, STANDARD_LEVELS.trend),
+        _reached(momentum, STANDARD_LEVELS.momentum),
         np.flatnonzero(close),
     )
 
@@ -134,29 +134,29 @@ def _original(metrics: MetricsColumns, exact_volumes: bool) -> Scores:
     momentum, trend = np.tanh(10.0 * week), np.tanh(10.0 * metrics.trend_slope)
     change = 0.4 * metrics.change_1 + 0.4 * week + 0.2 * metrics.change_20
     score = 0.5 * change + 0.3 * momentum + 0.2 * (30.0 - metrics.vix) / 30.0
-    condition = _reached(score, _ORIGINAL_CUTS)
+    condition = _reached(score, ORIGINAL_CUTS)
     strength, slant, volatility = np.abs(momentum), np.abs(trend), metrics.volatility_20
-    points, risk = _risk(metrics, strength, slant, _ORIGINAL)
-    table = np.array([_original_distribution(m, v) for m in (0.0, 1.0, -1.0) for v in (0.0, 1.0)])
+    points, risk = _risk(metrics, strength, slant, ORIGINAL_LEVELS)
+    table = np.array([original_distribution(m, v) for m in (0.0, 1.0, -1.0) for v in (0.0, 1.0)])
     kind = 2 * ((strength > 0.5) * (1 + (momentum < 0.0))) + (volatility > 0.35)  # the original's figures
-    cuts = tuple(sorted({abs(cut) for cut in _ORIGINAL_CUTS}))
-    close = _close(np.abs(score), cuts) | _close(np.abs(metrics.change_20), (_ORIGINAL.strong_month,))
-    close |= _close_levels(metrics, strength, slant, _ORIGINAL)
+    cuts = tuple(sorted({abs(cut) for cut in ORIGINAL_CUTS}))
+    close = _close(np.abs(score), cuts) | _close(np.abs(metrics.change_20), (ORIGINAL_LEVELS.strong_month,))
+    close |= _close_levels(metrics, strength, slant, ORIGINAL_LEVELS)
     close |= _close(slant, (0.5,))
     if not exact_volumes:
         close |= _close(metrics.volume_ratio, (1.2, 2.0))
     return Scores(
         condition,
-        _regimes(volatility, slant, metrics.change_20, _ORIGINAL),
+        _regimes(volatility, slant, metrics.change_20, ORIGINAL_LEVELS),
         _original_confidence(metrics, condition, strength, slant),
         score,
         np.tile((0.5, 0.3, 0.2), (len(score), 1)),
         table.take(kind, axis=0),
         risk,
         points,
-        _reached(volatility, _VOLATILITY_LIMITS),
-        _directions(trend, _ORIGINAL.trend),
-        _reached(strength, _ORIGINAL.momentum),
+        _reached(volatility, VOLATILITY_LIMITS),
+        _directions(trend, ORIGINAL_LEVELS.trend),
+        _reached(strength, ORIGINAL_LEVELS.momentum),
         np.flatnonzero(close),
     )
 
@@ -198,7 +198,7 @@ def _distribution(score: Floats, config: MarketConfig, condition: Codes) -> Floa
     return weights
 
 
-def _regimes(volatility: Floats, trend: Floats, month: Floats, levels: _Levels) -> Codes:
+def _regimes(volatility: Floats, trend: Floats, month: Floats, levels: Levels) -> Codes:
     """Return the first regime that fits; written from the last to the first."""
     code = {each: REGIMES.index(each) for each in MarketRegime}
     low, high = _REGIME_VOLATILITIES
@@ -212,7 +212,7 @@ def _regimes(volatility: Floats, trend: Floats, month: Floats, levels: _Levels) 
     return regime
 
 
-def _risk(metrics: MetricsColumns, momentum: Floats, trend: Floats, levels: _Levels) -> tuple[Codes, Codes]:
+def _risk(metrics: MetricsColumns, momentum: Floats, trend: Floats, levels: Levels) -> tuple[Codes, Codes]:
     """Return points and level of risk; `momentum` and `trend` without their signs."""
     points = _points(metrics.volatility_20, _RISKY_VOLATILITIES)
     points += _points(metrics.vix, _RISKY_FEARS)
@@ -258,9 +258,9 @@ def _capped(values: Floats, cap: float) -> Floats:
     return capped
 
 
-def _close_levels(metrics: MetricsColumns, momentum: Floats, trend: Floats, levels: _Levels) -> Flags:
+def _close_levels(metrics: MetricsColumns, momentum: Floats, trend: Floats, levels: Levels) -> Flags:
     """Return where volatility, momentum or trend are as good as on one of their limits."""
-    close = _close(metrics.volatility_20, tuple({*_VOLATILITY_LIMITS, *_REGIME_VOLATILITIES}))
+    close = _close(metrics.volatility_20, tuple({*VOLATILITY_LIMITS, *_REGIME_VOLATILITIES}))
     close |= _close(trend, tuple({levels.trending, levels.range_bound, levels.trend, levels.risky_trend}))
     close |= _close(momentum, tuple({*levels.momentum, levels.risky_momentum}))
     return close

@@ -50,12 +50,12 @@ _STREAMS: Mapping[str, type[WilderATR | SimpleATR]] = Table(
     {"wilder": WilderATR, "sma": SimpleATR, "ema": ExponentialATR}
 )
 _SERIES = Table({"wilder": indicators.wilder_atr, "sma": indicators.sma_atr, "ema": indicators.ema_atr})
-_TREND_CLOSES = 10
-_TREND_RANGES = 20  # the last 10 true ranges against the 10 before
-_PRICE_TREND = 0.001  # share of the price, per session
-_VOLATILITY_TREND = 0.10
+TREND_CLOSES = 10
+TREND_RANGES = 20  # the last 10 true ranges against the 10 before
+PRICE_TREND = 0.001  # share of the price, per session
+VOLATILITY_TREND = 0.10
 _LARGEST_SHARE = LARGEST_PRICE / LEAST_PRICE
-_TREND_LINE = Line(_TREND_CLOSES)
+_TREND_LINE = Line(TREND_CLOSES)
 
 _LADDER = (0.5, 1.0, 1.5)
 _LADDER_LEVELS = tuple(AdverseMoveLevel)
@@ -178,7 +178,7 @@ class ATRConfig:
     @property
     def bars_needed(self) -> int:
         """How many bars make a reading."""
-        return max(self.periods[-1] + 1, _TREND_RANGES)
+        return max(self.periods[-1] + 1, TREND_RANGES)
 
 
 class ATRAdjustmentSystem:
@@ -288,8 +288,8 @@ class _Track:
         self._config = config
         make = _STREAMS[config.smoothing]
         self._averages: list[WilderATR | SimpleATR] = [make(n) for n in config.periods]
-        self._closes: deque[float] = deque(maxlen=_TREND_CLOSES)
-        self._ranges: deque[float] = deque(maxlen=_TREND_RANGES)
+        self._closes: deque[float] = deque(maxlen=TREND_CLOSES)
+        self._ranges: deque[float] = deque(maxlen=TREND_RANGES)
         self._history = RankedWindow(config.history)  # shares up to the bar before the last
         self._moments = Moments()  # of the same
         self._share: float | None = None
@@ -333,8 +333,8 @@ class _Track:
         saved = Saved(state, where, "count", "time", "closes", "ranges", "averages", "shares")
         count = track._count = saved.count("count", least=1)
         track._time = saved.time("time")
-        track._closes.extend(saved.numbers("closes", min(count, _TREND_CLOSES), LEAST_PRICE, LARGEST_PRICE))
-        track._ranges.extend(saved.numbers("ranges", min(count, _TREND_RANGES), 0.0, LARGEST_PRICE))
+        track._closes.extend(saved.numbers("closes", min(count, TREND_CLOSES), LEAST_PRICE, LARGEST_PRICE))
+        track._ranges.extend(saved.numbers("ranges", min(count, TREND_RANGES), 0.0, LARGEST_PRICE))
         averages = saved.items("averages", len(config.periods))
         make = _STREAMS[config.smoothing]
         for i, (average, n) in enumerate(zip(averages, config.periods, strict=True)):
@@ -372,8 +372,8 @@ class _Track:
             deviations,
             len(history),
             _regime(share, percentile, len(history), config),
-            _price_trend(self._closes),
-            _volatility_trend(list(self._ranges)),
+            price_trend(self._closes),
+            volatility_trend(list(self._ranges)),
         )
 
 
@@ -412,8 +412,8 @@ def measure(symbol: str, bars: Iterable[Bar], config: ATRConfig) -> ATRReading:
         z_score=deviations,
         history=len(history),
         regime=_regime(share, percentile, len(history), config),
-        price_trend=_price_trend(close[-_TREND_CLOSES:]),
-        volatility_trend=_volatility_trend(indicators.true_range(high, low, close)[-_TREND_RANGES:]),
+        price_trend=price_trend(close[-TREND_CLOSES:]),
+        volatility_trend=volatility_trend(indicators.true_range(high, low, close)[-TREND_RANGES:]),
     )
 
 
@@ -501,14 +501,16 @@ def _regime(share: float, percentile: float | None, got: int, config: ATRConfig)
     return _REGIMES[bisect_left(config.regime_limits, judged)]  # an upper end belongs to the calmer regime
 
 
-def _price_trend(closes: Sequence[float] | deque[float]) -> Direction:
-    return _against(_TREND_LINE.slope(closes), _PRICE_TREND * closes[-1])
+def price_trend(closes: Sequence[float] | deque[float]) -> Direction:
+    """Return which way the last TREND_CLOSES closes go: their slope against a tenth of a percent a session."""
+    return _against(_TREND_LINE.slope(closes), PRICE_TREND * closes[-1])
 
 
-def _volatility_trend(ranges: Sequence[float]) -> Direction:
-    half = _TREND_RANGES // 2
+def volatility_trend(ranges: Sequence[float]) -> Direction:
+    """Return which way the last TREND_RANGES true ranges go: the newer half against the older."""
+    half = TREND_RANGES // 2
     before, after = fsum(ranges[:half]), fsum(ranges[half:])
-    return _against(after - before, _VOLATILITY_TREND * before)
+    return _against(after - before, VOLATILITY_TREND * before)
 
 
 def _against(change: float, threshold: float) -> Direction:

@@ -33,10 +33,10 @@ _ROOT_5, _ROOT_20 = sqrt(5.0), sqrt(20.0)
 
 _VOLATILITY_REGIMES = tuple(VolatilityRegime)
 _MOMENTUM_STRENGTHS = tuple(MomentumStrength)
-_VOLATILITY_LIMITS = (0.25, 0.35, 0.50)  # a limit itself belongs below
+VOLATILITY_LIMITS = (0.25, 0.35, 0.50)  # a limit itself belongs below
 
 
-class _Levels(NamedTuple):
+class Levels(NamedTuple):
     """What counts as much, in the units that a scoring has its momentum and trend in."""
 
     trending: float
@@ -50,9 +50,9 @@ class _Levels(NamedTuple):
 
 # The trend is a t-statistic over 20 closes. A driftless random walk stays below 1.4 in a fifth of all windows and goes
 # beyond 7.5 in another fifth (200,000 simulated walks): closes are not independent, so Student's table does not apply.
-_STANDARD = _Levels(7.5, 1.4, 1.4, (0.5, 1.0, 2.0), 2.0, 10.0, 1.0)
-_ORIGINAL = _Levels(0.6, 0.2, 0.3, (0.3, 0.5, 0.7), 0.7, 0.8, 0.10)
-_ORIGINAL_CUTS = (-0.05, -0.02, -0.005, 0.005, 0.02, 0.05)
+STANDARD_LEVELS = Levels(7.5, 1.4, 1.4, (0.5, 1.0, 2.0), 2.0, 10.0, 1.0)
+ORIGINAL_LEVELS = Levels(0.6, 0.2, 0.3, (0.3, 0.5, 0.7), 0.7, 0.8, 0.10)
+ORIGINAL_CUTS = (-0.05, -0.02, -0.005, 0.005, 0.02, 0.05)
 _ORIGINAL_DISTRIBUTION = (0.05, 0.15, 0.20, 0.20, 0.20, 0.15, 0.05)
 
 
@@ -143,20 +143,20 @@ def _assess_standard(
     index = _NEUTRAL + step if score > 0.0 else _NEUTRAL - step
     distribution = _distribution(score, centres, config.temperature, index)
     trend = metrics.trend_t
-    points, risk = _risk(metrics, metrics.momentum, trend, _STANDARD)
+    points, risk = _risk(metrics, metrics.momentum, trend, STANDARD_LEVELS)
     return MarketAnalysis(
         time,
         CONDITIONS[index],
-        _regime(metrics.volatility_20, trend, month, _STANDARD),
+        _regime(metrics.volatility_20, trend, month, STANDARD_LEVELS),
         distribution[index],
         score,
         weights,
         distribution,
         risk,
         points,
-        _VOLATILITY_REGIMES[bisect_left(_VOLATILITY_LIMITS, metrics.volatility_20)],
-        _direction(trend, _STANDARD.trend),
-        _MOMENTUM_STRENGTHS[bisect_left(_STANDARD.momentum, abs(metrics.momentum))],
+        _VOLATILITY_REGIMES[bisect_left(VOLATILITY_LIMITS, metrics.volatility_20)],
+        _direction(trend, STANDARD_LEVELS.trend),
+        _MOMENTUM_STRENGTHS[bisect_left(STANDARD_LEVELS.momentum, abs(metrics.momentum))],
         metrics,
         "standard",
     )
@@ -184,21 +184,21 @@ def _assess_original(time: date, metrics: MarketMetrics) -> MarketAnalysis:
     momentum, trend = tanh(10.0 * week), tanh(10.0 * metrics.trend_slope)
     change = 0.4 * metrics.change_1 + 0.4 * week + 0.2 * metrics.change_20
     score = 0.5 * change + 0.3 * momentum + 0.2 * (30.0 - vix) / 30.0
-    condition = CONDITIONS[bisect_left(_ORIGINAL_CUTS, score)]
-    points, risk = _risk(metrics, momentum, trend, _ORIGINAL)
+    condition = CONDITIONS[bisect_left(ORIGINAL_CUTS, score)]
+    points, risk = _risk(metrics, momentum, trend, ORIGINAL_LEVELS)
     return MarketAnalysis(
         time,
         condition,
-        _regime(metrics.volatility_20, trend, metrics.change_20, _ORIGINAL),
+        _regime(metrics.volatility_20, trend, metrics.change_20, ORIGINAL_LEVELS),
         _original_confidence(metrics, condition, momentum, trend, vix),
         score,
         (0.5, 0.3, 0.2),
-        _original_distribution(momentum, metrics.volatility_20),
+        original_distribution(momentum, metrics.volatility_20),
         risk,
         points,
-        _VOLATILITY_REGIMES[bisect_left(_VOLATILITY_LIMITS, metrics.volatility_20)],
-        _direction(trend, _ORIGINAL.trend),
-        _MOMENTUM_STRENGTHS[bisect_left(_ORIGINAL.momentum, abs(momentum))],
+        _VOLATILITY_REGIMES[bisect_left(VOLATILITY_LIMITS, metrics.volatility_20)],
+        _direction(trend, ORIGINAL_LEVELS.trend),
+        _MOMENTUM_STRENGTHS[bisect_left(ORIGINAL_LEVELS.momentum, abs(momentum))],
         metrics,
         "original",
     )
@@ -220,7 +220,8 @@ def _original_confidence(
     return min(tenths / 10.0, 0.95)
 
 
-def _original_distribution(momentum: float, volatility: float) -> tuple[float, ...]:
+def original_distribution(momentum: float, volatility: float) -> tuple[float, ...]:
+    """Return the original's seven shares; they do not know its condition."""
     shares = list(_ORIGINAL_DISTRIBUTION)
     if abs(momentum) > 0.5:  # the original's figures
         for index in (-1, -2) if momentum > 0.0 else (0, 1):
@@ -233,7 +234,7 @@ def _original_distribution(momentum: float, volatility: float) -> tuple[float, .
     return tuple([share / total for share in shares])
 
 
-def _regime(volatility: float, trend: float, month: float, levels: _Levels) -> MarketRegime:
+def _regime(volatility: float, trend: float, month: float, levels: Levels) -> MarketRegime:
     """Return the first regime that fits, in this order; `month` is the 20-session change in the scoring's units."""
     size = abs(trend)
     if volatility > 0.35:  # annualised
@@ -249,7 +250,7 @@ def _regime(volatility: float, trend: float, month: float, levels: _Levels) -> M
     return MarketRegime.SIDEWAYS
 
 
-def _risk(metrics: MarketMetrics, momentum: float, trend: float, levels: _Levels) -> tuple[int, MarketRiskLevel]:
+def _risk(metrics: MarketMetrics, momentum: float, trend: float, levels: Levels) -> tuple[int, MarketRiskLevel]:
     """Return risk in whole points and its level; the level is judged by the share of points that were on offer.
 
     Whole, because three times 0.2 exceeds 0.6 in floats and two times 0.3 does not. On offer are 10 points: 3 for

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from engine_opt import _validate as check
 from engine_opt._table import Table
-from engine_opt.errors import ConfigError, InputError, InputError
+from engine_opt.errors import ConfigError, InputError
 from engine_opt.model import (
     AccountType,
     Action,
