@@ -13,6 +13,7 @@ from typing import TypeVar
 from engine_opt.errors import InputError
 
 INF = float("inf")
+LARGEST_VOLATILITY = 10.0
 
 _E = TypeVar("_E", bound=Enum)
 
@@ -62,7 +63,7 @@ def non_negative(field: str, value: object) -> float:
 
 def volatility(field: str, value: object) -> float:
     """Return an annualised volatility, a fraction of one; the upper limit catches percent points given by mistake."""
-    return between(field, value, 0.0, 10.0, "a fraction of one, annualised: 0.18 means 18 %")
+    return between(field, value, 0.0, LARGEST_VOLATILITY, "a fraction of one, annualised: 0.18 means 18 %")
 
 
 def flag(field: str, value: object) -> bool:

@@ -31,6 +31,7 @@ from engine_opt.model import (
     WeekClassification,
     WeekContext,
     WeekRequest,
+    WeekType,
 )
 from engine_opt.protocol.atr_adjustment import adjust, adverse_move
 from engine_opt.protocol.hitl_trust import HITLTrustSystem
@@ -245,7 +246,7 @@ class Workflow:
             decision.confidence,
             request.now,
             impact=impact,
-            recovery=decision.week.week_type.value == "C-REC",
+            recovery=decision.week.week_type is WeekType.C_REC,
             risk_breach=book.portfolio_risk > rules.max_portfolio_risk or book.drawdown > limits.max_drawdown,
             safe_action=proposal.action.value if kind is DecisionKind.EMERGENCY_ACTION else None,
         )

@@ -16,6 +16,7 @@ from engine_opt.model.week import WeekType
 
 LARGEST_QUANTITY = 10**9  # contracts: more than any exchange has, and no notional overflows a float
 LARGEST_MONEY = 1e18  # account currency
+LARGEST_VIX = 1000.0
 
 # VIX was never below 8; what is below 1 is a fraction that was given for index points.
 _LEAST_VIX, _LARGEST_VIX = 1.0, 1000.0
@@ -97,6 +98,28 @@ class TradeDecision:
     confidence: float | None = None
 
     def __post_init__(self) -> None:
+        delta, strike, risk, confidence = self.delta, self.strike, self.max_risk, self.confidence
+        # A whole decision of floats, as the engine plans them, costs one chain of comparisons; NaN fails all of them.
+        if (
+            type(delta) is type(strike) is type(risk) is type(confidence) is type(self.expected_return) is float
+            and 0.0 <= delta <= 100.0
+            and LEAST_PRICE <= strike <= LARGEST_PRICE
+            and 0.0 < risk <= 1.0
+            and 0.0 <= confidence <= 1.0
+            and -check.INF < self.expected_return < check.INF
+            and type(self.quantity) is int
+            and 1 <= self.quantity <= LARGEST_QUANTITY
+            and type(self.expiration) is date
+            and type(self.action) is Action
+            and type(self.account) is AccountType
+            and type(self.symbol) is str
+            and self.symbol
+        ):
+            return
+        self._check()
+
+    def _check(self) -> None:
+        """Turn numbers into floats and names into members, and say what is wrong."""
         if type(self.action) is not Action:
             check.store(self, "action", check.member(Action, "action", self.action))
         check_symbol(self.symbol)
@@ -157,6 +180,33 @@ class TradeContext:
     vix_mean: float | None = None
 
     def __post_init__(self) -> None:
+        account, portfolio, risk, drawdown = (
+            self.account_value,
+            self.portfolio_value,
+            self.portfolio_risk,
+            self.drawdown,
+        )
+        vix, mean = self.vix, self.vix_mean
+        # What the engine knows of a book of floats costs one chain of comparisons; NaN fails all of them.
+        if (
+            type(account) is type(portfolio) is type(risk) is type(drawdown) is float
+            and 0.0 < account <= portfolio <= LARGEST_MONEY
+            and 0.0 <= risk <= 1.0
+            and 0.0 <= drawdown <= 1.0
+            and type(self.today) is date
+            and type(self.shares_held) is int
+            and 0 <= self.shares_held <= LARGEST_VOLUME
+            and type(self.market_condition) is MarketConditionKind
+            and type(self.week_type) is WeekType
+            and (self.week_colour is None or type(self.week_colour) is WeekColour)
+            and (vix is None or (type(vix) is float and 1.0 <= vix <= LARGEST_VIX))
+            and (mean is None or (type(mean) is float and 1.0 <= mean <= LARGEST_VIX))
+        ):
+            return
+        self._check()
+
+    def _check(self) -> None:
+        """Turn numbers into floats and names into members, and say what is wrong."""
         _day("today", self.today)
         portfolio, account, risk, drawdown = (
             self.portfolio_value,

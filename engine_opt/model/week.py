@@ -84,6 +84,23 @@ class MarketCondition:
     timestamp: date | None = None
 
     def __post_init__(self) -> None:
+        price, start, volatility = self.current_price, self.week_start_price, self.volatility
+        # What the engine itself asks with, which nearly every record is, costs one chain of comparisons.
+        if (
+            type(price) is type(start) is type(volatility) is float
+            and 0.0 < price < check.INF
+            and 0.0 < start < check.INF
+            and 0.0 <= volatility <= check.LARGEST_VOLATILITY
+            and type(self.symbol) is str
+            and self.symbol
+            and self.previous_close is self.volume_ratio is self.movement_percentage is None
+            and self.timestamp is None
+        ):
+            return
+        self._check()
+
+    def _check(self) -> None:
+        """Turn numbers into floats, and say what is wrong."""
         check_symbol(self.symbol)
         for field in ("current_price", "week_start_price"):
             check.store(self, field, check.positive(field, getattr(self, field)))

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from engine_opt import _validate as check
-from engine_opt.model import Action, ATRAdjustment, MarketMetrics, WeekClassification
+from engine_opt.model import Action, ATRAdjustment, MarketMetrics, Position, WeekClassification
 from engine_opt.protocol.pricing import call_strike, put_strike
 
 DAYS_PER_YEAR = 365.0
@@ -114,7 +114,7 @@ def plan(
         return Plan(action)
     if not limits.entries and action is not Action.ROLL_POSITION:
         return Plan(Action.WAIT_SIGNAL, why_not="the colour of the week allows no entry")
-    is_put = action is Action.SELL_PUT or (action is Action.ROLL_POSITION and week.position.value == "short_put")
+    is_put = action is Action.SELL_PUT or (action is Action.ROLL_POSITION and week.position is Position.SHORT_PUT)
     expiration = expiry(today, adjustment.days_to_expiration, limits.days_low, limits.days_high)
     years = (expiration - today).days / DAYS_PER_YEAR
     price = adjustment.reading.close
