@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from engine_opt.audit import AuditRecord
 from engine_opt.config import EngineConfig
 from engine_opt.engine import ProtocolEngine
-from engine_opt.errors import StateError
+from engine_opt.errors import EngineError, StateError
 from engine_opt.model import Bar, EngineDecision, HumanAnswer, TrustAssessment, TrustOutcome, TrustRequest, WeekRequest
 from engine_opt.plain import dump, load
 
@@ -93,6 +93,11 @@ class _Replay:
                 step(record)
             except KeyError as error:
                 raise StateError(f"record {record.sequence} ({record.kind}) has no {error}: it is damaged") from error
+            except EngineError:
+                raise
+            except (TypeError, ValueError, AttributeError) as error:
+                # The checksum is right and the content is nothing that an engine wrote.
+                raise StateError(f"record {record.sequence} ({record.kind}) is damaged: {error}") from error
         if self.engine is None:
             raise StateError("the log holds no configuration, so that there is nothing to replay")
         return Replayed(count, self.bars, self.decisions, self.different, tuple(self.differences), self.engine)

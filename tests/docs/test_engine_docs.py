@@ -3,6 +3,9 @@
 import contextlib
 import io
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,18 @@ def test_python_runs_and_prints_what_stands_below(code, below, tmp_path, monkeyp
         exec(compile(code, "page", "exec"), {})
     if below is not None:
         assert said.getvalue() == below
+
+
+def test_the_commands_run_one_after_the_other(tmp_path):
+    text = PAGES.joinpath("commands.md").read_text("utf-8")
+    commands = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
+    assert len(commands) >= 7
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, *shlex.split(command)[1:]], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), command
+        assert max(map(len, done.stdout.splitlines()), default=0) <= 80, command
 
 
 @pytest.mark.parametrize(("text", "below"), blocks("toml"))

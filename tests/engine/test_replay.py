@@ -104,6 +104,10 @@ def kept(**given):
     return records
 
 
+def decision_of(records):
+    return next(each for each in records if each.kind == "decision")
+
+
 def test_a_changed_decision_is_found_with_its_field():
     records = kept()
     at = next(n for n, each in enumerate(records) if each.kind == "decision")
@@ -136,6 +140,8 @@ def test_a_changed_bar_is_found_by_what_it_leads_to():
         (lambda records: records[5].payload["bar"].update(close="x"), "does not hold a Bar: close: a number"),
         (lambda records: records[5].payload["bar"].update(close=1e9), "does not hold a Bar: the whole: close="),
         (lambda records: records[0].payload["config"].update(week=3), "the configuration in record 0: week: a table"),
+        (lambda records: records[5].payload.update(symbol=["IBM"]), r"record 5 \(bar\) is damaged"),
+        (lambda records: decision_of(records).payload.update(decision=None), r"\(decision\) is damaged"),
         (lambda records: records[0].payload.pop("config"), r"record 0 \(config\) has no 'config'"),
     ],
 )
