@@ -1,4 +1,4 @@
-"""The decisions of the week classifier, the market analyzer and the ATR adjustment over whole columns, with NumPy.
+"""The decisions of the engine and of its components over whole columns, with NumPy, on one processor or on many.
 
 Each answer equals the scalar form's: enumerations exactly, numbers to twelve digits. Columns of an enumeration hold
 codes, the index of a member in `tuple(TheEnum)`, and UNKNOWN where there is nothing; `members` and `codes` translate.
@@ -32,15 +32,20 @@ if TYPE_CHECKING:
         measure_many,
     )
     from engine_opt.batch.columns import UNKNOWN, Bars, codes, members
+    from engine_opt.batch.decisions import DecisionColumns, decide, decide_many
     from engine_opt.batch.market import MarketColumns, analyze, analyze_chunks, analyze_many
+    from engine_opt.batch.parallel import decide_all
+    from engine_opt.batch.requests import Requests
     from engine_opt.batch.week import WeekColumns, classify_weeks
 
 __all__ = [
     "UNKNOWN",
     "AdjustmentColumns",
     "Bars",
+    "DecisionColumns",
     "MarketColumns",
     "ReadingColumns",
+    "Requests",
     "WeekColumns",
     "adjust",
     "analyze",
@@ -48,6 +53,9 @@ __all__ = [
     "analyze_many",
     "classify_weeks",
     "codes",
+    "decide",
+    "decide_all",
+    "decide_many",
     "measure",
     "measure_chunks",
     "measure_many",
@@ -56,14 +64,19 @@ __all__ = [
 
 _ELSEWHERE = {
     "AdjustmentColumns": "atr",
+    "DecisionColumns": "decisions",
     "MarketColumns": "market",
     "ReadingColumns": "atr",
+    "Requests": "requests",
     "WeekColumns": "week",
     "adjust": "atr",
     "analyze": "market",
     "analyze_chunks": "market",
     "analyze_many": "market",
     "classify_weeks": "week",
+    "decide": "decisions",
+    "decide_all": "parallel",
+    "decide_many": "decisions",
     "measure": "atr",
     "measure_chunks": "atr",
     "measure_many": "atr",

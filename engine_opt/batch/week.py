@@ -88,13 +88,19 @@ class WeekColumns:
     @property
     def expected_return(self) -> Floats:
         """Least and greatest expected return in percent points a week, n x 2: the priors of the types."""
-        table = np.array([self.rules.priors[each].expected_return for each in WeekType], np.float64)
-        return table.take(self.week_type, axis=0)
+        return self._priors([self.rules.priors[each].expected_return for each in WeekType])
 
     @property
     def weeks_per_year(self) -> Floats:
         """How many weeks a year the priors expect of the type."""
-        return np.array([self.rules.priors[each].weeks_per_year for each in WeekType], np.float64)[self.week_type]
+        return self._priors([self.rules.priors[each].weeks_per_year for each in WeekType])
+
+    def _priors(self, values: Sequence[object]) -> Floats:
+        """Return the value of each row's type, NaN where the type is UNKNOWN."""
+        known = np.array(values, np.float64)
+        table = np.full((UNKNOWN + 1, *known.shape[1:]), np.nan)
+        table[: len(known)] = known
+        return table.take(self.week_type, axis=0)
 
     def row(self, index: int, symbol: str = "unnamed", timestamp: date | None = None) -> WeekClassification:
         """Return the scalar record of one week; the columns know neither symbols nor times."""

@@ -17,6 +17,7 @@ import click
 from engine_opt.errors import EngineError, FileError
 
 from .analyze import analyze
+from .batch import batch
 from .check import check
 from .classify import classify
 from .demo import demo
@@ -39,7 +40,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _verb in (classify, analyze, check, run, replay, explain, demo):
+for _verb in (classify, analyze, check, run, batch, replay, explain, demo):
     cli.add_command(_verb)
 
 

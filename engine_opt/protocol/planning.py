@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from engine_opt import _validate as check
+from engine_opt.errors import InputError
 from engine_opt.model import Action, ATRAdjustment, MarketMetrics, Position, WeekClassification
 from engine_opt.protocol.pricing import call_strike, put_strike
 
@@ -32,6 +33,7 @@ _ACTIONS = {
 }
 # "keep_premium" and "take_assignment" come before the action that they lead to, and give way to it.
 _LEADING = frozenset({"keep_premium", "take_assignment"})
+_NEVER_MOVED = "the prices never moved: what a contract risks cannot be counted in ranges"
 _TOO_RISKY = "one contract would risk more than is allowed"
 _TRADES = frozenset({Action.SELL_PUT, Action.SELL_CALL, Action.ROLL_POSITION})
 
@@ -108,7 +110,10 @@ def plan(
     limits: PlanLimits,
     config: PlanConfig,
 ) -> Plan:
-    """Return what the protocol would do about `week`; money in account currency, a pure function of its arguments."""
+    """Return what the protocol would do about `week`; money in account currency, a pure function of its arguments.
+
+    Raises InputError for a trade in a stock that has never moved.
+    """
     action = action_of(week)
     if action not in _TRADES:
         return Plan(action)
@@ -123,6 +128,8 @@ def plan(
     strike = round((put_strike if is_put else call_strike)(price, delta, volatility, years), _MONEY_DIGITS)
 
     loss = limits.multiplier * config.risk_in_atr * adjustment.stop_loss * adjustment.reading.atr[0]
+    if not loss > 0.0:
+        raise InputError("atr", adjustment.reading.atr[0], _NEVER_MOVED)
     by_risk = _fitting(loss, limits.max_risk * portfolio_value)
     if is_put:
         by_size = _fitting(limits.multiplier * strike, min(adjustment.position_size, 1.0) * limits.size * limits.money)

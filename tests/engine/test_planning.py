@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine_opt import ATRAdjustmentSystem, MarketCondition, MarketConditionAnalyzer, WeekClassifier, WeekContext, data
+from engine_opt import (
+    ATRAdjustmentSystem,
+    InputError,
+    MarketCondition,
+    MarketConditionAnalyzer,
+    WeekClassifier,
+    WeekContext,
+    data,
+)
 from engine_opt.model import Action, WeekType
 from engine_opt.protocol.planning import Plan, PlanConfig, PlanLimits, action_of, expiry, plan
 from engine_opt.protocol.pricing import call_delta, put_delta
@@ -141,3 +149,10 @@ def test_the_expiry_is_the_nearest_friday_that_is_allowed(today, days, low, more
 def test_a_configuration_that_cannot_be_is_refused(bad):
     with pytest.raises(ValueError, match="was refused"):
         PlanConfig(**bad)
+
+
+def test_a_stock_that_never_moved_has_no_size(day):
+    adjustment, metrics = day
+    still = adjustment._replace(reading=adjustment.reading._replace(atr=(0.0, 0.0, 0.0)))
+    with pytest.raises(InputError, match="the prices never moved"):
+        planned((still, metrics), PUT)

@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 
 from engine_opt import EngineConfig, HITLTrustSystem, InputError, TrustOutcome
-from engine_opt.batch import Bars
-from engine_opt.batch.parallel import decide_all
-from engine_opt.batch.requests import Requests
+from engine_opt.batch import Bars, Requests, decide_all
 from engine_opt.model import DecisionKind
 
 CONFIGS = [

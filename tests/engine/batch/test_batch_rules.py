@@ -52,7 +52,7 @@ def _custom():
         size_cap=60_000.0,
         vix_quantity=0,
     )
-    accounts = {name: replace(each, days_warn=2) for name, each in config.accounts.items()}
+    accounts = {name: replace(each, days_low=3, days_warn=2) for name, each in config.accounts.items()}
     return replace(config, accounts=accounts)
 
 

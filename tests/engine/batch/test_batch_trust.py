@@ -15,7 +15,9 @@ from engine_opt.batch.trust import KINDS, Asked, TrustCells
 from engine_opt.model import AutonomyMode, DecisionKind, TrustComponent, TrustLevel
 
 START = datetime(2020, 1, 1)  # noqa: DTZ001 - naive moments are allowed
-EASY = TrustConfig(level_bounds=(0.2, 0.4, 0.6, 0.8), learning_after=10, promotion_outcomes=5, human_bound=0.3)
+EASY = TrustConfig(
+    level_bounds=(0.2, 0.4, 0.6, 0.8), learning_after=10, promotion_outcomes=5, human_bound=0.3, human_confidence=0.72
+)
 CONFIGS = [TrustConfig(), TrustConfig.original(), EASY]
 
 
@@ -127,7 +129,7 @@ def test_aware_moments():
 
 
 def test_the_past_is_refused():
-    """A moment before an outcome that is known, of the same kind: the first such row is named."""
+    """A moment before an outcome that is known, of the same kind: the row of the earliest is named."""
     system = HITLTrustSystem()
     system.record(TrustOutcome(DecisionKind.TRADE_ENTRY, True, 0.9, START + timedelta(1000), 0.0))
     asked = random_requests(np.random.default_rng(2), 3)._replace(kind=np.array([1, 0, 0], np.uint8))
@@ -141,6 +143,6 @@ def test_the_past_is_refused():
 def test_a_state_of_another_configuration_is_refused():
     """Components that are not involved any more have no place to go to."""
     state = learnt(EASY, np.random.default_rng(1)).save()
-    alone = {kind: (TrustComponent.ML_OPTIMIZATION,) for kind in DecisionKind}
+    alone = dict.fromkeys(DecisionKind, (TrustComponent.ML_OPTIMIZATION,))
     with pytest.raises(StateError):
         TrustCells(replace(EASY, components=alone), state)

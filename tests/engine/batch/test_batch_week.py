@@ -21,7 +21,7 @@ from engine_opt import (
     WeekRules,
     WeekType,
 )
-from engine_opt.batch import classify_weeks, members
+from engine_opt.batch import UNKNOWN, classify_weeks, codes, members
 from engine_opt.batch.week import movements, round_to_ten
 
 POSITIONS = tuple(Position)
@@ -268,3 +268,17 @@ def test_at_least_one_must_be_a_column():
     """Single values alone do not say how many weeks there are."""
     with pytest.raises(InputError, match="column"):
         classify_weeks(100.0, 100.0, 0.3, "cash")
+
+
+def test_a_week_that_is_not_known_has_no_prior():
+    weeks = classify_weeks(
+        current_price=[101.0, 99.0],
+        week_start_price=100.0,
+        volatility=0.2,
+        position=codes(Position, ["long_stock"] * 2),
+    )
+    weeks = replace(weeks, week_type=np.array([UNKNOWN, weeks.week_type[1]], weeks.week_type.dtype))
+    assert np.isnan(weeks.weeks_per_year[0])
+    assert np.isnan(weeks.expected_return[0]).all()
+    assert weeks.weeks_per_year[1] == 8.0
+    assert weeks.expected_return[1].tolist() == [1.8, 2.2]
