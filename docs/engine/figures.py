@@ -59,10 +59,14 @@ def read(folder: Path) -> dict[tuple[str, str], float]:
     return found
 
 
+def _count(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
 def main(folder: Path) -> None:
     """Print the table as Markdown."""
     values = read(folder)
-    print("| what | time | allocations | peak | kept | the plain engine |")
+    print("| what | time | allocations | peak, B | kept, B | the plain engine |")
     print("| --- | --- | --- | --- | --- | --- |")
     for what, (test, plain) in ROWS.items():
         seconds = values.get((test, "latency"))
@@ -70,9 +74,8 @@ def main(folder: Path) -> None:
             continue
         before = values.get((plain, "latency"))
         slower = "" if before is None else f"{before * 1e6:,.0f} µs, {before / seconds:.0f} times"
-        cells = [f"{values[test, name]:,.0f}" if (test, name) in values else "" for name in ("allocations", "peak")]
-        kept = values.get((test, "retained"))
-        print(f"| {what} | {seconds * 1e6:,.1f} µs | {cells[0]} | {cells[1]} B | {kept or 0:,.2g} B | {slower} |")
+        counts = [_count(values.get((test, metric))) for metric in ("allocations", "peak", "retained")]
+        print(f"| {what} | {seconds * 1e6:,.1f} µs | {' | '.join(counts)} | {slower} |")
 
 
 if __name__ == "__main__":
