@@ -461,20 +461,50 @@ def test_the_rule(name, base, head, bad, bad_apart):
     assert imports.shared_files(*sides, APART) == [name] * bad_apart
 
 
-@pytest.mark.parametrize(("head", "bad"), [("x = 1", []), ("x = 2", ["copied"])])
-@pytest.mark.parametrize("file", ["copied.py", "src/copied.py", "copied/__init__.py", "copied/deep/er.py"])
-def test_a_copied_dependency_counts_where_the_trees_differ(tmp_path, file, head, bad):
-    for tree, text in (("base", "x = 1"), ("head", head)):
-        path = tmp_path / tree / file
-        path.parent.mkdir(parents=True)
-        path.write_text(text)
+@pytest.mark.parametrize(
+    ("base", "head", "bad"),
+    [
+        ("x = 1", "x = 1", []),
+        # The tree's own copy is what should have been measured, and it is not what was imported.
+        ("x = 1", "x = 2", ["copied"]),
+        (None, "x = 2", ["copied"]),
+        ("x = 2", None, ["copied"]),
+        # One side's own copy is what was imported, to the byte; the other has none, or lost it.
+        (None, "x = 0", []),
+        ("x = 0", None, []),
+        ("x = 0", "x = 1", ["copied"]),
+        (None, None, ["copied"]),
+    ],
+)
+@pytest.mark.parametrize("file", ["copied.py", "src/copied.py", "copied/__init__.py"])
+def test_a_copied_dependency_counts_where_a_tree_has_another_than_was_imported(tmp_path, file, base, head, bad):
+    imported = tmp_path / "site" / file
+    write(tmp_path, f"site/{file}", text="x = 0")
+    for tree, text in (("base", base), ("head", head)):
+        if text:
+            write(tmp_path, f"{tree}/{file}", text=text)
     project = imports.Project(
         str(tmp_path / "base"), str(tmp_path / "head"), "/p", frozenset({"copied", "own"}), folders=("", "src")
     )
-    sides = [{"copied": "/s/copied.py", "own": str(tmp_path / tree / "own.py")} for tree in ("base", "head")]
+    sides = [{"copied": str(imported), "own": str(tmp_path / tree / "own.py")} for tree in ("base", "head")]
     assert imports.shared_files(*sides, project) == bad
-    alone = [{"copied": "/s/copied.py"}] * 2
+    alone = [{"copied": str(imported)}] * 2
     assert imports.shared_files(*alone, project) == ["copied"]
+
+
+@pytest.mark.parametrize(("deeper", "bad"), [("y = 1", []), ("y = 2", ["copied", "copied.part"])])
+def test_what_an_imported_module_could_import_later_counts_too(tmp_path, deeper, bad):
+    write(tmp_path, "base/copied/__init__.py", "head/copied/__init__.py", "site/copied/__init__.py", text="x = 0")
+    write(tmp_path, "base/copied/part.py", text="y = 1")
+    write(tmp_path, "head/copied/part.py", text=deeper)
+    write(tmp_path, "site/copied/part.py", text="y = 0")
+    project = imports.Project(
+        str(tmp_path / "base"), str(tmp_path / "head"), "/p", frozenset({"copied", "own"}), folders=("",)
+    )
+    site = tmp_path / "site" / "copied"
+    loaded = {"copied": str(site / "__init__.py"), "copied.part": str(site / "part.py")}
+    sides = [loaded | {"own": str(tmp_path / tree / "own.py")} for tree in ("base", "head")]
+    assert imports.shared_files(*sides, project) == bad
 
 
 def test_the_message_names_the_highest_modules_and_what_to_do():

@@ -192,6 +192,19 @@ def test_an_installed_copy_is_refused(repository):
     assert not (repository.folder / ".pe-perf").exists()
 
 
+def test_a_copy_that_head_alone_has_is_no_matter_where_it_is_what_was_imported(repository):
+    """A dependency comes into the tree: base has the environment's, head the same one of its own."""
+    repository.write("shop.py", SHOP)
+    repository.write("test_it.py", TEST)
+    repository.commit()
+    repository.write("shop.py", MORE)
+    for path in Path(iniconfig.__file__).parent.glob("*.py"):
+        repository.write(f"iniconfig/{path.name}", path.read_text("utf-8"))
+    done = repository.against("main", PYTHONSAFEPATH="1")
+    assert done.status == 1, done.out
+    assert repository.worst() == {"test_work": "regressed"}
+
+
 def test_a_copy_of_a_dependency_is_no_matter_unless_it_differs(repository):
     """Pytest has imported its own iniconfig before it comes to the project's copy."""
     repository.write("shop.py", SHOP)

@@ -307,9 +307,8 @@ def _strangers(files: Mapping[str, str], tree: str, project: Project) -> set[str
     places = (project.original, project.base, project.head)
     own = {name for name, file in files.items() if not _inside(file, tree) and _is_own(name, file, project)}
     if any(_inside(file, tree) and _names(name, project.top_level) for name, file in files.items()):
-        # The side does measure its tree. The rest are copies of dependencies that pytest had imported before, and
-        # where the trees have the same one, it is no difference between them.
-        own -= {name for name in own if files[name] not in project.installed and _is_the_same(name, project)}
+        # The side does measure its tree. The rest are copies of dependencies that pytest had imported before.
+        own -= {name for name in own if files[name] not in project.installed and _as_good(name, files, tree, project)}
     return own | _inside_of(files, places, project, tree)
 
 
@@ -317,25 +316,36 @@ def _is_own(name: str, file: str, project: Project) -> bool:
     return file in project.installed or _names(name, project.top_level)
 
 
-def _is_the_same(name: str, project: Project) -> bool:
-    """Whether the two trees have the same code for the top-level module that ``name`` belongs to."""
+def _as_good(name: str, files: Mapping[str, str], tree: str, project: Project) -> bool:
+    """Whether a module from outside ``tree`` is as good as the tree's own.
+
+    That is where the tree has none, where both trees have the same, or where the one imported is the tree's to the byte.
+    """
     owner = next(each for each in project.top_level if _names(name, {each}))
-    found = False
-    for folder in project.folders:
-        base, head = (Path(tree, folder, *owner.split(".")) for tree in (project.base, project.head))
-        for end in ("", *_CODE):
-            one, other = Path(f"{base}{end}"), Path(f"{head}{end}")
-            if one.exists() or other.exists():
-                found = True
-                if _code_of(one) != _code_of(other):
-                    return False
+    base, head = (_copies(owner, each, project) for each in (project.base, project.head))
+    own = base if tree == project.base else head
+    if base == head or not own:
+        return bool(base or head)
+    folders = [files[name].removesuffix(path) for path in own if files[name].endswith(os.sep + path)]
+    return any(all(_contents(folder + path) == code for path, code in own.items()) for folder in folders)
+
+
+def _contents(path: str) -> bytes | None:
+    return Path(path).read_bytes() if Path(path).is_file() else None
+
+
+def _copies(owner: str, tree: str, project: Project) -> dict[str, bytes]:
+    """Return the code of a top-level module in a tree, by its path below the folder that it can be imported from."""
+    found: dict[str, bytes] = {}
+    for folder in (Path(tree, each) for each in project.folders):
+        place = folder.joinpath(*owner.split("."))
+        files = [*place.rglob("*"), *(Path(f"{place}{end}") for end in _CODE)]
+        found |= {
+            str(file.relative_to(folder)): file.read_bytes()
+            for file in files
+            if file.is_file() and "__pycache__" not in file.parts
+        }
     return found
-
-
-def _code_of(path: Path) -> dict[str, bytes]:
-    """Return the contents of a file, or of all below a folder, by relative path; byte code is left out."""
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return {str(file.relative_to(path)): file.read_bytes() for file in files if "__pycache__" not in file.parts}
 
 
 def _inside_of(files: Mapping[str, str], places: Sequence[str], project: Project, tree: str) -> set[str]:
