@@ -21,11 +21,11 @@ from io import FileIO
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import Any, BinaryIO, Literal, NoReturn, Self, get_args
+from typing import Any, BinaryIO, Literal, NoReturn, get_args
 
-from engine_opt.audit.records import LONGEST, AuditRecord, checksum, make, parse
+from engine_opt.audit.records import LONGEST, AuditLog, AuditRecord, checksum, make, parse
 from engine_opt.errors import InputError, StateError
+from engine_opt.files.disk import sync_folder
 
 FORMAT = 1
 Fsync = Literal["always", "batch", "never"]
@@ -38,7 +38,7 @@ _BATCH = 64  # records from one fsync to the next
 _BLOCK = 2**16
 
 
-class JsonLinesAudit:
+class JsonLinesAudit(AuditLog):
     """An audit log in a file of JSON lines, open for appending.
 
     `fsync`: "always" puts each record on the disk before `append` returns; "batch" each 64 and on closing; "never"
@@ -112,14 +112,6 @@ class JsonLinesAudit:
             "repaired": self.repaired,
         }
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _check_usable(self) -> None:
         if self._file.closed:
             raise StateError(f"{self._path}: this audit log was closed; open it again")
@@ -167,7 +159,7 @@ class JsonLinesAudit:
         self._cut(0)
         self._write(_HEADER, 0)
         self._sync()
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
 
     def _recover(self) -> int:
         """Cut away a torn end, and return the sequence number of the next record."""
@@ -200,7 +192,7 @@ class JsonLinesAudit:
                 kept.write(self._bytes(position, min(position + _BLOCK, self._size)))
             kept.flush()
             os.fsync(kept.fileno())
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
         self._file.truncate(size)
         self._sync()
         self.repaired += self._size - size
@@ -297,17 +289,6 @@ def _new_file(path: Path) -> BinaryIO:
             return path.with_name(f"{path.name}.torn-{number}").open("xb")
         except FileExistsError:
             number += 1
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put a folder's new names on the disk; Windows cannot, and does it by itself."""
-    if sys.platform == "win32":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def lock(file: FileIO, path: Path) -> None:

@@ -57,11 +57,13 @@ class AuditLog(Protocol):
         """Return counts: records in the file, records appended here, bytes cut away on opening."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 def _refuse_constant(word: str) -> NoReturn:

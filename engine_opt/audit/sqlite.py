@@ -16,11 +16,10 @@ from io import FileIO
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from engine_opt.audit.jsonl import lock
-from engine_opt.audit.records import AuditRecord, checksum, make, parse_payload, render
+from engine_opt.audit.records import AuditLog, AuditRecord, checksum, make, parse_payload, render
 from engine_opt.errors import InputError, StateError
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ COMMIT;
 """
 
 
-class SqliteAudit:
+class SqliteAudit(AuditLog):
     """An audit log in an SQLite database, open for appending.
 
     `batch` appends make one transaction, which is on the disk when the last of them returns; a crash or a full disk
@@ -123,14 +122,6 @@ class SqliteAudit:
             "unsynced": self._pending,
             "repaired": self.repaired,
         }
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _usable(self) -> Connection:
         if self._connection is None:

@@ -11,6 +11,7 @@ from engine_opt.batch.columns import UNKNOWN, Bars, Codes, Floats, known, member
 from engine_opt.batch.decisions import DecisionColumns
 from engine_opt.batch.plan import WHY_NOT
 from engine_opt.batch.rules import blocking
+from engine_opt.files.decisions import ANSWER_COLUMNS
 from engine_opt.model import (
     Action,
     AutonomyMode,
@@ -22,30 +23,8 @@ from engine_opt.model import (
     WeekType,
 )
 
-DECISION_COLUMNS = (
-    "symbol",
-    "time",
-    "decided",
-    "status",
-    "action",
-    "week_type",
-    "movement",
-    "market",
-    "score",
-    "proposed",
-    "quantity",
-    "delta",
-    "strike",
-    "expiration",
-    "max_risk",
-    "why_not",
-    "confidence",
-    "verdict",
-    "blocking",
-    "trust_level",
-    "trust_mode",
-)
-"""The columns of `decision_rows`."""
+DECISION_COLUMNS = ("symbol", "time", "decided", *ANSWER_COLUMNS)
+"""The columns of `decision_rows`: where the scalar form has the decision's name, the moment that is in it."""
 
 
 def columns_of_items(items: Iterable[tuple[str, Bar, float | None]]) -> dict[str, tuple[Bars, Floats]]:

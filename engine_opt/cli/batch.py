@@ -10,8 +10,18 @@ import click
 
 from engine_opt.errors import EngineError, InputError
 
-from .options import FILE, BarFile, configuration, json_option
-from .run import _apart, _writable, run
+from .options import (
+    FILE,
+    BarFile,
+    apart,
+    configuration,
+    every_option,
+    held_options,
+    json_option,
+    reading_options,
+    writable,
+)
+from .requests import Held
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,11 +39,6 @@ Example:
   python -m engine_opt batch prices.csv --account REV --position cash \
     --account-value 300000 --portfolio-value 1000000 --out decisions.csv
 """
-# Said as to `run`, and meaning the same.
-_AS_RUN = (
-    *("symbol", "on_error", "date_format", "account", "position", "account_value", "portfolio_value"),
-    *("portfolio_risk", "drawdown", "shares", "strike", "cost_basis", "days", "week_colour", "vix_mean", "every"),
-)
 _DEFAULTS = "defaults"
 _SHOWN = ("configuration", "fingerprint", "decisions", "idle", "rejected", "pending", "approved")
 
@@ -41,9 +46,11 @@ _SHOWN = ("configuration", "fingerprint", "decisions", "idle", "rejected", "pend
 @click.command(
     short_help="Many symbols and configurations at once, to a table.",
     epilog="\b" + _EXAMPLE,
-    params=[each for each in run.params if each.name in _AS_RUN],
 )
 @click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE...")
+@reading_options
+@held_options
+@every_option
 @click.option(
     "--config", "config_files", type=FILE, multiple=True, metavar="FILE.toml", help="A configuration; may be repeated."
 )
@@ -75,14 +82,14 @@ def batch(
     """
     from .show import print_json, print_table, print_text
 
-    _apart(*files, *config_files, out)
-    _writable(out)
+    apart(*files, *config_files, out)
+    writable(out)
     if symbol is not None and len(files) > 1:
         raise click.UsageError("--symbol says whose bars are in one FILE: give one, or files with a symbol column")
     configs = [configuration(path, overrides) for path in config_files or (None,)]
     names = [(str(path), each.fingerprint()) for path, each in zip(config_files or (_DEFAULTS,), configs, strict=True)]
     sources = [BarFile(path, symbol, on_error, date_format) for path in files]
-    found = _decided(_series(sources, every, _asked(**held)), configs, workers)
+    found = _decided(_series(sources, every, Held(**held).columns()), configs, workers)
     written = _written(out, found, names)
     counts = [(*name, *_counts(each[number] for each in found.values())) for number, name in enumerate(names)]
     early = {name: each[0].first for name, each in found.items()}
@@ -95,42 +102,6 @@ def batch(
         print_text(f"{written} decisions about {len(found)} symbols, written to {out}")
         print_text(f"{sum(early.values())} {every}s at the beginning had too few bars by the first configuration")
     _finish(sources)
-
-
-def _asked(
-    account: str,
-    position: str,
-    account_value: float,
-    portfolio_value: float,
-    portfolio_risk: float,
-    drawdown: float,
-    shares: int,
-    strike: float | None,
-    cost_basis: float | None,
-    days: float | None,
-    week_colour: str | None,
-    vix_mean: float | None,
-) -> Mapping[str, Any]:
-    """Return what requests consist of; raises InputError for what cannot be."""
-    from engine_opt.model import Book, WeekColour, WeekContext
-
-    colour = None if week_colour is None else WeekColour(week_colour)
-    Book(account_value, portfolio_value, portfolio_risk, drawdown, shares, colour, vix_mean)
-    WeekContext(strike, cost_basis, days)
-    return {
-        "account": account,
-        "position": position,
-        "account_value": account_value,
-        "portfolio_value": portfolio_value,
-        "portfolio_risk": portfolio_risk,
-        "drawdown": drawdown,
-        "shares_held": shares,
-        "strike": strike,
-        "cost_basis": cost_basis,
-        "days_to_expiration": days,
-        "week_colour": week_colour,
-        "vix_mean": vix_mean,
-    }
 
 
 def _series(sources: Iterable[BarFile], every: Every, asked: Mapping[str, Any]) -> dict[str, Series]:

@@ -120,7 +120,7 @@ class _Series:
         self._last: Bar | None = None
 
     def update(self, bar: Bar, vix: float | None) -> None:
-        if self._last is not None and week_of(bar) != week_of(self._last):
+        if self._last is not None and week_of(bar.time) != week_of(self._last.time):
             self.close_week()
             self._start = self._last.close
         self._market.update(bar, vix)

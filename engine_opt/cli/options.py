@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from engine_opt.config import EngineConfig
     from engine_opt.errors import FileError
     from engine_opt.files.csv_bars import DateFormat, Item, OnError
@@ -44,8 +47,7 @@ config_options = _stacked(
     ),
 )
 
-bars_options = _stacked(
-    click.argument("file", type=FILE),
+reading_options = _stacked(
     click.option("--symbol", metavar="NAME", help="The one to read; names the series where no column does."),
     click.option(
         "--on-error",
@@ -63,6 +65,36 @@ bars_options = _stacked(
     ),
 )
 
+bars_options = _stacked(click.argument("file", type=FILE), reading_options)
+
+# Named as the fields of `requests.Held`.
+held_options = _stacked(
+    click.option("--account", type=click.Choice(ACCOUNTS), required=True, help="Whose limits count."),
+    click.option("--position", type=click.Choice(POSITIONS), required=True, help="What is held of each symbol."),
+    click.option("--account-value", type=float, required=True, metavar="MONEY", help="Of that account."),
+    click.option("--portfolio-value", type=float, required=True, metavar="MONEY", help="Of all accounts together."),
+    click.option(
+        "--portfolio-risk", type=float, default=0.0, show_default=True, metavar="SHARE", help="At risk already."
+    ),
+    click.option("--drawdown", type=float, default=0.0, show_default=True, metavar="SHARE", help="Of the account."),
+    click.option(
+        "--shares", "shares_held", type=int, default=0, show_default=True, metavar="N", help="Held of each symbol."
+    ),
+    click.option("--strike", type=float, metavar="PRICE", help="Of the short put."),
+    click.option("--cost-basis", type=float, metavar="PRICE", help="Of the stock, per share."),
+    click.option("--days", "days_to_expiration", type=float, metavar="DAYS", help="To the position's expiration."),
+    click.option("--week-colour", type=click.Choice(["green", "red", "chop"]), help="Colour of the weeks."),
+    click.option("--vix-mean", type=float, metavar="POINTS", help="Mean that VIX is judged against."),
+)
+
+every_option = click.option(
+    "--every",
+    type=click.Choice(["week", "session"]),
+    default="week",
+    show_default=True,
+    help="Decide at the last session of each week, or at each session.",
+)
+
 
 def configuration(config_file: Path | None, overrides: tuple[str, ...]) -> EngineConfig:
     """Return the configuration that the options ask for. Raises ConfigError, UsageError for a `--set` without `=`."""
@@ -75,6 +107,28 @@ def configuration(config_file: Path | None, overrides: tuple[str, ...]) -> Engin
             raise click.UsageError(f"--set {override!r}: give a name and a TOML value, such as market.temperature=0.5")
         values[name.strip()] = value.strip()
     return EngineConfig.parse("", values) if config_file is None else EngineConfig.load(config_file, values)
+
+
+def apart(*paths: Path | None) -> None:
+    """Refuse to write one file over another. Raises UsageError."""
+    seen = set()
+    for path in paths:
+        if path is not None and os.path.realpath(path) in seen:
+            raise click.UsageError(f"{path} is given twice: each file needs a name of its own")
+        if path is not None:
+            seen.add(os.path.realpath(path))
+
+
+def writable(table: Path | None, *others: Path | None) -> None:
+    """Refuse what cannot be written before anything is read, not after. Raises UsageError."""
+    if table is not None:
+        from engine_opt.files.tables import SUFFIXES
+
+        if not table.name.lower().endswith(SUFFIXES):
+            raise click.UsageError(f"{table}: the name of a table must end in {', '.join(SUFFIXES)}")
+    for path in (table, *others):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise click.UsageError(f"{path}: there is no such folder to write to")
 
 
 class BarFile:
@@ -120,6 +174,6 @@ def _split(symbol: str, before: Bar, bar: Bar) -> str | None:
     return None
 
 
-def week_of(bar: Bar) -> int:
-    """Return the number of the ISO week that a bar is in, counted from the calendar's first."""
-    return (bar.time.toordinal() - 1) // 7  # day 1 of the calendar was a Monday
+def week_of(time: date) -> int:
+    """Return the number of the ISO week that a day is in, counted from the calendar's first."""
+    return (time.toordinal() - 1) // 7  # day 1 of the calendar was a Monday

@@ -2,7 +2,7 @@
 
 >>> for symbol, bar, vix in read_bars("prices.csv"):     # doctest: +SKIP
 ...     engine.update(symbol, bar)
->>> write_table("results.csv", rows)                     # doctest: +SKIP
+>>> write_table("results.csv", map(decision_row, decisions), DECISION_COLUMNS)     # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -13,11 +13,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from engine_opt.errors import FileError
     from engine_opt.files.csv_bars import FindingKind, SeriesFinding, check_series, read_bars
+    from engine_opt.files.decisions import DECISION_COLUMNS, decision_row
     from engine_opt.files.tables import write_table
 
-__all__ = ["FileError", "FindingKind", "SeriesFinding", "check_series", "read_bars", "write_table"]
+__all__ = [
+    "DECISION_COLUMNS",
+    "FileError",
+    "FindingKind",
+    "SeriesFinding",
+    "check_series",
+    "decision_row",
+    "read_bars",
+    "write_table",
+]
 
-_ELSEWHERE = {"FileError": "engine_opt.errors", "write_table": "engine_opt.files.tables"}
+_ELSEWHERE = {
+    "DECISION_COLUMNS": "engine_opt.files.decisions",
+    "FileError": "engine_opt.errors",
+    "decision_row": "engine_opt.files.decisions",
+    "write_table": "engine_opt.files.tables",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -10,11 +10,11 @@ However large the file is, one line of it is held at a time, and of each symbol 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from os import PathLike
-from typing import IO, Any, Literal, NamedTuple, cast, get_args
+from typing import IO, Any, Literal, NamedTuple, TypeVar, cast, get_args
 
 from engine_opt._validate import INF, positive
 from engine_opt.errors import FileError, InputError
@@ -23,6 +23,7 @@ from engine_opt.model import Bar, check_bar, check_symbol
 Item = tuple[str, Bar, float | None]
 OnError = Literal["stop", "skip"]
 DateFormat = Literal["YYYY-MM-DD", "MM/DD/YYYY", "DD/MM/YYYY"]
+_Row = TypeVar("_Row")
 
 LONGEST_LINE = 2**20
 MOST_ERRORS = 1000
@@ -150,7 +151,21 @@ class BarReader:
         self._last: dict[str, date] = {}
         self._rows = 0
 
-    def row(self, line: int, cells: Sequence[Any]) -> Item | None:
+    def items(
+        self, rows: Iterable[tuple[int, _Row]], cells: Callable[[int, _Row], Sequence[Any]], refused: Refused
+    ) -> Iterator[Item]:
+        """Yield the bars of numbered rows. `cells` takes a row apart; FileErrors of single rows go to `refused`."""
+        for number, row in rows:
+            try:
+                item = self._item(number, cells(number, row))
+            except FileError as error:
+                refused.take(error)
+                continue
+            if item is not None:
+                yield item
+        self._finish()
+
+    def _item(self, line: int, cells: Sequence[Any]) -> Item | None:
         """Return a row's bar, None where it is another symbol's; raises FileError."""
         self._rows += 1
         symbol = self._symbol_of(line, cells)
@@ -178,7 +193,7 @@ class BarReader:
         self._last[symbol] = time
         return symbol, bar, vix
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Raise FileError where the file had no row, or none of the symbol asked for."""
         if not self._rows:
             raise FileError(self._path, self._header_line, None, None, "there is a header and nothing else")
@@ -290,15 +305,7 @@ def _read_csv(
             lines = _lines(file)
             names = _header(path, next(lines, None))
             reader = BarReader(path, names, symbol, adjusted=adjusted, date_format=date_format)
-            for number, line in lines:
-                try:
-                    item = reader.row(number, _cells(path, number, line, names))
-                except FileError as error:
-                    refused.take(error)
-                    continue
-                if item is not None:
-                    yield item
-            reader.finish()
+            yield from reader.items(lines, lambda number, line: _cells(path, number, line, names), refused)
     except (EOFError, zlib.error) as error:
         raise FileError(path, None, None, None, f"the compressed file is damaged or cut short: {error}") from error
     except OSError as error:

@@ -37,27 +37,23 @@ def read_parquet(
         with open(path, "rb") as raw, parquet.ParquetFile(raw) as file:  # noqa: PTH123 - a text
             every = file.schema_arrow.names
             roles = sorted((at, role) for role, at in reader_of(every).roles.items())
-            names = [every[at] for at, _ in roles]  # the other columns are not even read
-            reader, number = reader_of(names), 0
-            for batch in file.iter_batches(_ROWS, columns=names):
-                columns = [
-                    _values(arrow, path, name, role, column)
-                    for name, (_, role), column in zip(names, roles, batch.columns, strict=True)
-                ]
-                for cells in zip(*columns, strict=True):
-                    number += 1
-                    try:
-                        item = reader.row(number, cells)
-                    except FileError as error:
-                        refused.take(error)
-                        continue
-                    if item is not None:
-                        yield item
-            reader.finish()
+            columns = [(every[at], role) for at, role in roles]  # the others are not even read
+            rows = enumerate(_rows(arrow, path, file, columns), 1)
+            yield from reader_of([name for name, _ in columns]).items(rows, lambda _, row: row, refused)
     except arrow.ArrowException as error:  # some of them are OSErrors too
         raise FileError(path, None, None, None, f"it cannot be read as Parquet: {_first_line(error)}") from error
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _rows(arrow: Any, path: str, file: Any, columns: Sequence[tuple[str, str]]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of columns given by name and role; some thousands are held at a time."""
+    for batch in file.iter_batches(_ROWS, columns=[name for name, _ in columns]):
+        values = [
+            _values(arrow, path, name, role, column)
+            for (name, role), column in zip(columns, batch.columns, strict=True)
+        ]
+        yield from zip(*values, strict=True)
 
 
 def _values(arrow: Any, path: str, name: str, role: str, column: Any) -> list[Any]:

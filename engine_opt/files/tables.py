@@ -1,26 +1,22 @@
 """Tables of results: written whole or not at all.
 
-A table is written to a temporary file in the same folder, put on the disk, and then given its name in one step. Whoever
-looks sees what was there before or all of the new one; whatever happens on the way, nothing else stays behind.
+Whoever looks sees what was there before or all of the new one; whatever happens on the way, nothing else stays behind.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from enum import Enum
-from errno import EISDIR
 from itertools import chain
 from math import isfinite
 from os import PathLike
-from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple
+from typing import IO
 
 from engine_opt.errors import InputError
+from engine_opt.files.disk import replacing
 
 _Writer = Callable[[IO[bytes], Sequence[str], Iterable[Sequence[object]]], None]
 
@@ -42,12 +38,12 @@ def write_table(
     name = os.fspath(path)
     write = next((each for suffix, each in _WRITERS.items() if name.lower().endswith(suffix)), None)
     if write is None:
-        raise InputError("path", name, f"the name of a table must end in {', '.join(_WRITERS)}")
+        raise InputError("path", name, f"the name of a table must end in {', '.join(SUFFIXES)}")
     waiting = iter(rows)
     first = next(waiting, None)
     source = waiting if first is None else chain([first], waiting)
     table = _Table(source, _columns_of(first, columns), only_these=columns is None)
-    with _replacing(Path(os.path.realpath(name))) as file:
+    with replacing(name) as file:
         try:
             write(file, table.columns, table)
         except UnicodeEncodeError as error:
@@ -179,51 +175,5 @@ _WRITERS: Mapping[str, _Writer] = {
     ".jsonl": _write_lines,
     ".parquet": _write_parquet,
 }
-
-
-class _Staged(NamedTuple):
-    """A file under its temporary name."""
-
-    file: BinaryIO
-    path: Path
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write to, which becomes `target` if all goes well, and otherwise is gone."""
-    if target.is_dir():
-        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(target))
-    staged = _stage(target)
-    try:
-        with staged.file:
-            yield staged.file
-            staged.file.flush()
-            os.fsync(staged.file.fileno())
-        staged.path.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            staged.path.unlink()
-        raise
-    _sync_folder(target.parent)
-
-
-def _stage(target: Path) -> _Staged:
-    """Create a file beside `target` that nobody else has; not by tempfile, whose files only their owner can read."""
-    number = 0
-    while True:
-        path = target.with_name(f".{target.name}.{os.getpid()}-{number}.tmp")
-        try:
-            return _Staged(path.open("xb"), path)
-        except FileExistsError:
-            number += 1
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put a folder's new names on the disk; Windows cannot, and does it by itself."""
-    if sys.platform == "win32":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+SUFFIXES = tuple(_WRITERS)
+"""What the name of a table may end in."""

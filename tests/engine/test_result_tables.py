@@ -9,7 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from enum import IntEnum
 from math import inf, nan
 from pathlib import Path
@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import engine_opt
-from engine_opt import EngineError, InputError, WeekType, data
-from engine_opt.files import read_bars, write_table
+from engine_opt import Book, EngineError, InputError, ProtocolEngine, WeekRequest, WeekType, data
+from engine_opt.files import DECISION_COLUMNS, decision_row, read_bars, write_table
 
 HOME = Path(engine_opt.__file__).parents[1]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither SIGKILL nor modes nor file size limits")
@@ -189,6 +189,26 @@ def test_the_same_rows_give_the_same_bytes(path):
     write_table(path, ROWS)
     write_table(other, iter(ROWS))
     assert path.read_bytes() == other.read_bytes()
+
+
+def test_every_value_of_a_decision_has_a_column_and_every_column_a_value(tmp_path):
+    """Of those that were judged, of those that were not, and of those that were refused."""
+    engine, seen = ProtocolEngine(), {}
+    for number, bar in enumerate(data.load("IBM")[:200]):
+        engine.update("IBM", bar)
+        for risk in (0.0, 0.5) if number > 100 else ():
+            book = Book(3e5, 1e6, portfolio_risk=risk, drawdown=0.0)
+            decision = engine.decide(WeekRequest("IBM", "REV", "cash", datetime.combine(bar.time, time(16)), book))
+            seen[decision.status.value] = decision
+    assert set(seen) == {"pending", "idle", "rejected"}
+    rows = [decision_row(each) for each in seen.values()]
+    assert {name for row in rows for name in row} == set(DECISION_COLUMNS)
+    write_table(tmp_path / "decisions.jsonl", rows, DECISION_COLUMNS)
+    for line, each in zip((tmp_path / "decisions.jsonl").read_text().splitlines(), seen.values(), strict=True):
+        found = json.loads(line)
+        assert (found["decision_id"], found["status"]) == (each.decision_id, each.status.value)
+        assert found["quantity"] == (each.proposal and each.proposal.quantity)
+        assert found["verdict"] == (each.report and each.report.verdict.value)
 
 
 def test_columns_choose_and_order(tmp_path):

@@ -277,6 +277,26 @@ def test_a_state_that_is_none_is_told_and_kept(shared, tmp_path, call, content, 
     assert path.read_text() == content
 
 
+@pytest.mark.parametrize(
+    ("standings", "message"),
+    [
+        ([1], "it knows where other symbols stand than the engine does"),
+        ({"TSLA": {"last": "2000-01-03", "decided": None}}, "it knows where other symbols stand"),
+        ({"IBM": {"last": "yesterday", "decided": None}}, "where IBM stands is damaged (last: an ISO date is expected"),
+        ({"IBM": {"last": "2000-01-03", "decided": "month"}}, "where IBM stands is damaged (decided: "),
+        ({"IBM": None}, "where IBM stands is damaged ("),
+    ],
+)
+def test_a_state_with_damaged_standings_is_told_and_kept(shared, tmp_path, call, standings, message):
+    path = tmp_path / "state.json"
+    arguments = ("run", shared / "prices.csv", *BOOK, "--state", path)
+    assert call(*arguments).status == 0
+    content = json.dumps(json.loads(path.read_text()) | {"standings": standings})
+    path.write_text(content)
+    assert refused(call(*arguments)).startswith(f"{path}: {message}")
+    assert path.read_text() == content
+
+
 def test_bars_that_the_saved_engine_has_seen_are_refused(shared, tmp_path, call):
     arguments = ("run", shared / "prices.csv", *BOOK, "--state", tmp_path / "state.json")
     assert call(*arguments).status == 0

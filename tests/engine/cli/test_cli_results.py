@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_opt import (
-    Bar,
     Book,
     MarketCondition,
     MarketConditionAnalyzer,
@@ -99,7 +98,7 @@ def test_what_is_known_of_the_position_is_heeded(shared, call):
 
 def test_a_week_goes_from_monday_to_sunday():
     days = [date(2019, 12, 1) + timedelta(days) for days in range(800)]
-    seen = [week_of(Bar(day, 1.0, 1.0, 1.0, 1.0)) for day in days]
+    seen = [week_of(day) for day in days]
     calendar = [day.isocalendar()[:2] for day in days]
     assert [a == b for a, b in pairwise(seen)] == [a == b for a, b in pairwise(calendar)]
 
@@ -218,26 +217,151 @@ def test_the_table_that_is_written_holds_every_decision(shared, call, tmp_path):
         )
 
 
-def test_a_run_in_two_parts_decides_as_one(shared, call, tmp_path):
-    lines = (shared / "prices.csv").read_text().splitlines(keepends=True)
-    days = sorted({line[:10] for line in lines[1:]})
-    # Between two weeks: a week cut in two is decided twice.
-    cut = next(day for day in days[120:] if date.fromisoformat(day).weekday() == 0)
-    (tmp_path / "old.csv").write_text(lines[0] + "".join(line for line in lines[1:] if line[:10] < cut))
-    (tmp_path / "new.csv").write_text(lines[0] + "".join(line for line in lines[1:] if line[:10] >= cut))
+def parts_of(shared, folder, cuts):
+    """Write the prices as several files, a new one beginning at each of these days, and return their paths."""
+    head, *lines = (shared / "prices.csv").read_text().splitlines(keepends=True)
+    paths = []
+    for start, end in pairwise(["", *map(str, cuts), "9999"]):
+        paths.append(folder / f"from{start}.csv")
+        paths[-1].write_text(head + "".join(line for line in lines if start <= line[:10] < end))
+    return paths
+
+
+def run_on(call, paths, state, *options):
+    """Run one file after the other from a saved state, and return the answers."""
+    arguments = (*BOOK, "--state", state, *options, "--json")
+    answers = [call("run", path, *arguments) for path in paths]
+    assert [(each.status, each.err) for each in answers] == [(0, "")] * len(paths)
+    return [json.loads(each.out) for each in answers]
+
+
+def decisions_of(answers, symbol):
+    """The decisions about a symbol in several answers, in their order."""
+    return [each for answer in answers for each in answer["decisions"] if each["week"]["symbol"] == symbol]
+
+
+MONDAY = date(2000, 7, 10)
+CUTS = {
+    **{f"{MONDAY + timedelta(days):%A}": [MONDAY + timedelta(days)] for days in range(5)},
+    "day by day": [MONDAY + timedelta(days) for days in (-3, 0, 1, 2, 3, 4, 7, 8)],
+    "among the first fifty bars": [date(2000, 4, 19), date(2000, 4, 24)],  # the second after a Good Friday
+}
+
+
+@pytest.mark.parametrize("every", ["week", "session"])
+@pytest.mark.parametrize("cuts", CUTS.values(), ids=CUTS)
+def test_a_run_in_parts_decides_as_one(shared, call, tmp_path, cuts, every):
+    """Wherever a series is cut each week is decided once, at its last session; so is the log of all parts."""
+    paths = parts_of(shared, tmp_path, cuts)
     log = tmp_path / "log.jsonl"
-    state = ("--state", tmp_path / "state.json", "--audit", log, "--json")
-    first = json.loads(call("run", tmp_path / "old.csv", *BOOK, *state).out)
-    second = json.loads(call("run", tmp_path / "new.csv", *BOOK, *state).out)
-    whole = json.loads(call("run", shared / "prices.csv", *BOOK, "--json").out)
-    assert (first["restored"], second["restored"]) == (False, True)
-    parts = [*first["decisions"], *second["decisions"]]
+    answers = run_on(call, paths, tmp_path / "state.json", "--audit", log, "--every", every)
+    (whole,) = run_on(call, [shared / "prices.csv"], tmp_path / "whole.json", "--every", every)
+    assert [each["restored"] for each in answers] == [False] + [True] * len(cuts)
     for symbol in SYMBOLS:
-        one, two = ([each for each in all_ if each["week"]["symbol"] == symbol] for all_ in (whole["decisions"], parts))
-        assert one == two
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "new.csv", "old.csv", "state.json"]
+        assert decisions_of(answers, symbol) == decisions_of([whole], symbol)
+        assert sum(each["too_early"].get(symbol, 0) for each in answers) == whole["too_early"][symbol]
+    assert answers[-1]["open"] == whole["open"]
+    written = {path.name for path in tmp_path.iterdir()} - {path.name for path in paths}
+    assert written == {"log.jsonl", "state.json", "whole.json"}
     again = json.loads(call("replay", log, "--json").out)
-    assert (again["decisions"], again["different"]) == (len(parts), 0)
+    assert (again["decisions"], again["different"]) == (len(whole["decisions"]), 0)
+
+
+def test_a_week_is_decided_when_its_friday_has_closed_or_the_next_week_begins(shared, call, tmp_path):
+    """Until then it is left open, and said to be; without a state the end of the file is the end of the week."""
+    thursday, friday = MONDAY + timedelta(3), MONDAY + timedelta(4)
+    paths = parts_of(shared, tmp_path, [friday, MONDAY + timedelta(7)])
+    before, then, _ = run_on(call, paths, tmp_path / "state.json")
+    assert before["open"] == dict.fromkeys(SYMBOLS, str(thursday))
+    assert {each["time"] for each in before["decisions"]} & {str(thursday), str(friday)} == set()
+    assert then["open"] == {}
+    assert [each["time"] for each in then["decisions"]] == [str(friday)] * len(SYMBOLS)
+    shown = call("run", paths[0], *BOOK, "--state", tmp_path / "other.json").out
+    assert f"{len(SYMBOLS)} weeks not over: left to the run that sees what comes after them" in shown
+    alone = json.loads(call("run", paths[0], *BOOK, "--json").out)
+    assert alone["open"] == {}
+    assert [each["time"] for each in alone["decisions"]].count(str(thursday)) == len(SYMBOLS)
+    assert "not over" not in call("run", paths[0], *BOOK).out
+
+
+def test_a_week_without_a_friday_is_decided_at_its_last_session_when_the_next_begins(shared, call, tmp_path):
+    """As the weeks of Good Fridays are; a symbol that the next file does not have is left open."""
+    thursday = MONDAY + timedelta(3)
+    before, _, after = parts_of(shared, tmp_path, [MONDAY + timedelta(4), MONDAY + timedelta(7)])
+    one, two = run_on(call, [before, after], tmp_path / "state.json", "--symbol", "IBM")
+    assert one["open"] == {"IBM": str(thursday)}
+    assert two["decisions"][0]["time"] == str(thursday)
+    run_on(call, [before], tmp_path / "both.json")
+    (then,) = run_on(call, [after], tmp_path / "both.json", "--symbol", "IBM")
+    assert then["open"]["MSFT"] == str(thursday)
+    assert decisions_of([then], "MSFT") == []
+
+
+def timed(path, times):
+    """Write bars of these times, each as the shipped ones are in turn."""
+    lines = [
+        f"{time.isoformat()},{bar.open!r},{bar.high!r},{bar.low!r},{bar.close!r}\n"
+        for time, bar in zip(times, data.load("IBM"), strict=False)
+    ]
+    path.write_text("Time,Open,High,Low,Close\n" + "".join(lines))
+    return path
+
+
+def hours(first, days, *of_day):
+    """Moments of these days and hours from a day on."""
+    return [datetime.combine(first + timedelta(day), time(hour)) for day in range(days) for hour in of_day]
+
+
+@pytest.mark.parametrize(("hour", "over"), [(15, False), (16, True), (20, True)])
+def test_of_bars_with_a_time_of_day_a_friday_closes_at_four(tmp_path, call, hour, over):
+    times = [*hours(MONDAY - timedelta(28), 32, 10, 15), *hours(MONDAY + timedelta(4), 1, 10, hour)]
+    (answer,) = run_on(call, [timed(tmp_path / "hours.csv", times)], tmp_path / "state.json", "--symbol", "IBM")
+    assert answer["open"] == ({} if over else {"IBM": times[-1].isoformat()})
+    assert (answer["decisions"][-1]["time"] == times[-1].isoformat()) is over
+
+
+def test_a_weekend_after_a_decided_friday_is_not_decided_again(tmp_path, call):
+    """Of a market that never rests: the week was decided, and the next one is decided as ever."""
+    times = [MONDAY - timedelta(70) + timedelta(day) for day in range(85)]
+    saturday = MONDAY + timedelta(5)
+    bars = timed(tmp_path / "all.csv", times).read_text().splitlines(keepends=True)
+    cuts = [0, times.index(saturday), times.index(saturday) + 1, len(times)]
+    paths = [tmp_path / f"{number}.csv" for number in range(3)]
+    for path, (start, end) in zip(paths, pairwise(cuts), strict=True):
+        path.write_text("".join([bars[0], *bars[1 + start : 1 + end]]))
+    first, second, third = run_on(call, paths, tmp_path / "state.json", "--symbol", "IBM")
+    assert first["decisions"][-1]["time"] == str(saturday - timedelta(1))
+    assert (second["decisions"], second["open"]) == ([], {})
+    assert [each["time"] for each in third["decisions"]] == [str(saturday + timedelta(8))]
+    assert third["open"] == {"IBM": str(saturday + timedelta(9))}
+
+
+def test_weeks_and_sessions_go_on_from_each_other(shared, call, tmp_path):
+    """No bar is decided about twice, and a week is decided at its end although its sessions were."""
+    wednesday, thursday, friday = (MONDAY + timedelta(days) for days in (2, 3, 4))
+    paths = parts_of(shared, tmp_path, [thursday, friday, MONDAY + timedelta(7), MONDAY + timedelta(8)])
+    seen = []
+    for path, every in zip(paths, ["week", "session", "week", "session", "week"], strict=True):
+        answers = run_on(call, [path], tmp_path / "state.json", "--every", every)
+        seen.append([each["time"] for each in decisions_of(answers, "IBM")])
+    assert str(wednesday) not in seen[0]
+    assert seen[1] == [str(wednesday), str(thursday)]
+    assert seen[2] == [str(friday)]
+    assert seen[3] == [str(MONDAY + timedelta(7))]
+    assert seen[4][0] == str(MONDAY + timedelta(11))
+
+
+def test_a_state_saved_by_a_program_is_gone_on_from(shared, call, tmp_path):
+    """It says nothing of weeks: what the engine has seen by then is taken as decided."""
+    engine = ProtocolEngine()
+    for number, bar in enumerate(series("IBM")):
+        if bar.time < MONDAY:
+            engine.update("IBM", bar, vix_at(number))
+    (tmp_path / "state.json").write_text(json.dumps(engine.save()))
+    (_, path) = parts_of(shared, tmp_path, [MONDAY])
+    (answer,) = run_on(call, [path], tmp_path / "state.json", "--symbol", "IBM")
+    assert answer["restored"]
+    assert [each["time"] for each in answer["decisions"]][:2] == [str(MONDAY + timedelta(days)) for days in (4, 11)]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
