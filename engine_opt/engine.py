@@ -144,9 +144,11 @@ class ProtocolEngine:
         track = self._tracks.get(request.symbol)
         if track is None:
             raise StateError(f"nothing is known of symbol {request.symbol!r}: update it with bars first")
-        if track.seen is None:
-            track.seen = track.market.analysis(), self._atr.reading(request.symbol)
-        decision = self._workflow.decide(request, *track.seen, track.week_start, self._ask)
+        seen = track.seen
+        if seen is None:
+            seen = track.seen = track.market.analysis(), self._atr.reading(request.symbol)
+        market, reading = seen
+        decision = self._workflow.decide(request, market, reading, track.week_start, self._ask)
         self._decisions += 1
         if self._sink is not None:
             payload = {"request": dump(request), "decision": dump(decision)}

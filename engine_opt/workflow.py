@@ -13,29 +13,31 @@ from engine_opt.config import EngineConfig
 from engine_opt.errors import InputError, InsufficientData, StateError
 from engine_opt.model import (
     Action,
-    ATRAdjustment,
     ATRReading,
+    Book,
     DecisionKind,
     DecisionStatus,
     EngineDecision,
     HumanAnswer,
     MarketAnalysis,
-    MarketCondition,
     MarketRiskLevel,
     Position,
     Resolution,
+    RulesReport,
     TradeContext,
     TradeDecision,
     TrustAssessment,
     TrustRequest,
+    TrustResolution,
     WeekClassification,
-    WeekContext,
     WeekRequest,
     WeekType,
 )
+from engine_opt.model.quick import quick
 from engine_opt.protocol.atr_adjustment import adjust, adverse_move
 from engine_opt.protocol.hitl_trust import HITLTrustSystem
 from engine_opt.protocol.planning import Plan, PlanLimits, plan
+from engine_opt.protocol.rules_config import AccountLimits
 from engine_opt.protocol.trading_protocol_rules import TradingProtocolRulesEngine
 from engine_opt.protocol.week_classifier import WeekClassifier
 
@@ -64,6 +66,19 @@ _STATUSES = {
 }
 
 
+# Looked up in every decision: a member found in its class costs several times what a global costs.
+_WAIT, _SELL_PUT, _CASH, _C_REC = Action.WAIT_SIGNAL, Action.SELL_PUT, Position.CASH, WeekType.C_REC
+_NOTHING_TO_DO, _REJECTED, _PENDING = DecisionStatus.IDLE, DecisionStatus.REJECTED, DecisionStatus.PENDING
+_APPROVED, _SAFE_ACTION = DecisionStatus.APPROVED, DecisionStatus.SAFE_ACTION
+_ADJUSTMENT, _EMERGENCY = DecisionKind.POSITION_ADJUSTMENT, DecisionKind.EMERGENCY_ACTION
+_EXTREME = MarketRiskLevel.EXTREME
+
+# Each checks all that the class itself checks.
+_trade_context, _trade_decision, _trust_request = quick(TradeContext), quick(TradeDecision), quick(TrustRequest)
+
+_Judged = tuple[DecisionStatus, Action, RulesReport, TrustAssessment | None, TrustResolution | None, HumanAnswer | None]
+
+
 class Workflow:
     """The pass, and the components it leads through."""
 
@@ -82,28 +97,39 @@ class Workflow:
 
         Raises InputError where the request is earlier than the last bar, InsufficientData without a week's start.
         """
-        now = request.now
+        config, account, position, now = self._config, request.account, request.position, request.now
         today = now.date()
         _not_before(reading.time, now, today)
-        week = self._weeks.classify_week(
-            _condition(request, market, week_start), request.position, self._context(request, market)
-        )
-        adjustment = adjust(reading, request.account, market.condition, self._config.atr)
+        week = self._week(request, market, week_start)
+        adjustment = adjust(reading, account, market.condition, config.atr)
         adverse = None
-        if request.position is not Position.CASH:
-            adverse = adverse_move(request.position, week.reference_price, reading.close, reading.atr[0])
+        if position is not _CASH:
+            adverse = adverse_move(position, week.reference_price, reading.close, reading.atr[0])
         confidence = request.confidence
         if confidence is None:
             own = 1.0 if week.confidence is None else week.confidence
             confidence = min(own, market.confidence, adjustment.confidence)
-        proposal, action, why_not = request.proposal, Action.WAIT_SIGNAL, None
+        # A StrEnum is written as its value, and to ask for `.value` is slow.
+        decision_id = f"{request.symbol}/{account}/{now.isoformat()}"
+
+        limits = config.rules.limits(account, request.symbol)
+        proposal, action, why_not = request.proposal, _WAIT, None
         if proposal is None:
-            planned = self._plan(request, week, adjustment, market, today)
+            book, metrics = request.book, market.metrics
+            allowed = self._limits_of(book, limits, metrics.vix)
+            planned = plan(
+                week, adjustment, metrics, today, book.portfolio_value, book.shares_held, allowed, config.plan
+            )
             action, why_not = planned.action, planned.why_not
             proposal = None if action in _IDLE else _proposal(request, planned, week, confidence)
-        decision = EngineDecision(
-            f"{request.symbol}/{request.account.value}/{now.isoformat()}",
-            DecisionStatus.IDLE,
+        status, report, assessment, resolution, answer = _NOTHING_TO_DO, None, None, None, None
+        if proposal is not None:
+            status, action, report, assessment, resolution, answer = self._judge(
+                request, limits, decision_id, week.week_type, confidence, market, proposal, today, ask
+            )
+        return EngineDecision(
+            decision_id,
+            status,
             action,
             reading.time,
             week,
@@ -113,30 +139,58 @@ class Workflow:
             proposal,
             why_not,
             confidence,
-            None,
-            None,
-            None,
-            None,
+            report,
+            assessment,
+            resolution,
+            answer,
         )
-        return decision if proposal is None else self._judge(request, decision, proposal, today, ask)
 
     def settle(
         self, request: WeekRequest, decision: EngineDecision, answer: HumanAnswer | None, now: datetime
     ) -> EngineDecision:
         """Return a pending decision with what became of it by `now`. Raises StateError for one that is not pending."""
-        if decision.status is not DecisionStatus.PENDING or decision.proposal is None or decision.assessment is None:
+        proposal, assessment = decision.proposal, decision.assessment
+        if decision.status is not _PENDING or proposal is None or assessment is None:
             raise StateError(
                 f"decision {decision.decision_id} is {decision.status.value}: only a pending one is settled"
             )
-        asked = self._asked(request, decision, decision.proposal)
-        return self._resolved(decision, asked, decision.assessment, answer, now)
+        limits = self._config.rules.limits(request.account, request.symbol)
+        asked = self._asked(
+            request, limits, decision.decision_id, decision.week.week_type, decision.confidence, proposal
+        )
+        resolution = self._trust.resolve(assessment, asked, answer, now)
+        status, action = _consequence(resolution, proposal)
+        return decision._replace(status=status, action=action, resolution=resolution, answer=answer)
+
+    def _week(self, request: WeekRequest, market: MarketAnalysis, week_start: float | None) -> WeekClassification:
+        """Return the kind of week; the market says whether a put is welcome where the caller does not."""
+        start = week_start if request.week_start_price is None else request.week_start_price
+        if start is None:
+            raise InsufficientData(1, 0, "closes before this week")
+        metrics, position, known = market.metrics, request.position, request.context
+        favourable = known.favourable
+        if favourable is None and position is _CASH:
+            welcome = _SELL_PUT in self._config.rules.actions[market.condition]
+            favourable = welcome and market.risk_level is not _EXTREME
+        return self._weeks.classify_checked(
+            request.symbol, metrics.close, start, metrics.volatility_20, position, known, favourable
+        )
 
     def _judge(
-        self, request: WeekRequest, decision: EngineDecision, proposal: TradeDecision, today: date, ask: Ask
-    ) -> EngineDecision:
-        """Return the decision after the rules, and where they allow it after trust."""
-        book, market = request.book, decision.market
-        context = TradeContext(
+        self,
+        request: WeekRequest,
+        limits: AccountLimits,
+        decision_id: str,
+        week_type: WeekType,
+        confidence: float,
+        market: MarketAnalysis,
+        proposal: TradeDecision,
+        today: date,
+        ask: Ask,
+    ) -> _Judged:
+        """Return what the rules say of a proposal, and where they allow it trust, and whoever is asked."""
+        book, now = request.book, request.now
+        context = _trade_context(
             today,
             book.portfolio_value,
             book.account_value,
@@ -144,72 +198,29 @@ class Workflow:
             book.drawdown,
             book.shares_held,
             market.condition,
-            decision.week.week_type,
+            week_type,
             book.week_colour,
             market.metrics.vix,
             book.vix_mean,
         )
         report = self._rules.validate(proposal, context, request.overrides)
         if not report.can_proceed:
-            return decision._replace(status=DecisionStatus.REJECTED, action=Action.WAIT_SIGNAL, report=report)
+            return _REJECTED, _WAIT, report, None, None, None
         if proposal.action in _IDLE:
-            return decision._replace(action=proposal.action, report=report)
-        asked = self._asked(request, decision, proposal)
+            return _NOTHING_TO_DO, proposal.action, report, None, None, None
+        asked = self._asked(request, limits, decision_id, week_type, confidence, proposal)
         assessment = self._trust.assess(asked)
-        answer = ask(asked, assessment) if assessment.needs_human else None
-        decision = decision._replace(report=report, assessment=assessment)
-        return self._resolved(decision, asked, assessment, answer, request.now)
-
-    def _resolved(
-        self,
-        decision: EngineDecision,
-        asked: TrustRequest,
-        assessment: TrustAssessment,
-        answer: HumanAnswer | None,
-        now: datetime,
-    ) -> EngineDecision:
+        if not assessment.needs_human:
+            return _APPROVED, proposal.action, report, assessment, self._trust.pass_on(assessment, now), None
+        answer = ask(asked, assessment)
         resolution = self._trust.resolve(assessment, asked, answer, now)
-        status = _STATUSES[resolution.resolution]
-        action = Action.WAIT_SIGNAL
-        if decision.proposal is not None and status in (DecisionStatus.APPROVED, DecisionStatus.SAFE_ACTION):
-            action = decision.proposal.action
-        return decision._replace(status=status, action=action, resolution=resolution, answer=answer)
+        status, action = _consequence(resolution, proposal)
+        return status, action, report, assessment, resolution, answer
 
-    def _context(self, request: WeekRequest, market: MarketAnalysis) -> WeekContext:
-        """Return what is known of the position; the market says whether a put is welcome where the caller does not."""
-        known = request.context
-        if known.favourable is not None or request.position is not Position.CASH:
-            return known
-        welcome = Action.SELL_PUT in self._config.rules.actions[market.condition]
-        calm = market.risk_level is not MarketRiskLevel.EXTREME
-        return WeekContext(known.strike, known.cost_basis, known.days_to_expiration, known.can_roll, welcome and calm)
-
-    def _plan(
-        self,
-        request: WeekRequest,
-        week: WeekClassification,
-        adjustment: ATRAdjustment,
-        market: MarketAnalysis,
-        today: date,
-    ) -> Plan:
-        book = request.book
-        return plan(
-            week,
-            adjustment,
-            market.metrics,
-            today,
-            book.portfolio_value,
-            book.shares_held,
-            self._limits_of(request, market.metrics.vix),
-            self._config.plan,
-        )
-
-    def _limits_of(self, request: WeekRequest, vix: float | None) -> PlanLimits:
+    def _limits_of(self, book: Book, limits: AccountLimits, vix: float | None) -> PlanLimits:
         """Return the account's limits for the symbol, in a week of this colour and at this VIX."""
-        rules, book = self._config.rules, request.book
-        limits = rules.limits(request.account, request.symbol)
-        basis = book.account_value if rules.size_basis == "account" else book.portfolio_value
-        money = limits.size_share * basis
+        rules = self._config.rules
+        money = limits.size_share * (book.account_value if rules.size_basis == "account" else book.portfolio_value)
         if rules.size_cap is not None:
             money = min(money, rules.size_cap)
         delta_high, size, entries, most = limits.delta_high, 1.0, True, None
@@ -232,23 +243,29 @@ class Workflow:
             most,
         )
 
-    def _asked(self, request: WeekRequest, decision: EngineDecision, proposal: TradeDecision) -> TrustRequest:
+    def _asked(
+        self,
+        request: WeekRequest,
+        limits: AccountLimits,
+        decision_id: str,
+        week_type: WeekType,
+        confidence: float,
+        proposal: TradeDecision,
+    ) -> TrustRequest:
         """Return the request that trust is asked with; of an adjustment it is told how much money is at risk."""
-        book, rules = request.book, self._config.rules
-        kind = _KINDS[proposal.action]
-        limits = rules.limits(request.account, request.symbol)
+        book, kind = request.book, _KINDS[proposal.action]
         impact = None
-        if kind is DecisionKind.POSITION_ADJUSTMENT and proposal.max_risk is not None:
+        if kind is _ADJUSTMENT and proposal.max_risk is not None:
             impact = proposal.max_risk * book.portfolio_value
-        return TrustRequest(
-            decision.decision_id,
+        return _trust_request(
+            decision_id,
             kind,
-            decision.confidence,
+            confidence,
             request.now,
-            impact=impact,
-            recovery=decision.week.week_type is WeekType.C_REC,
-            risk_breach=book.portfolio_risk > rules.max_portfolio_risk or book.drawdown > limits.max_drawdown,
-            safe_action=proposal.action.value if kind is DecisionKind.EMERGENCY_ACTION else None,
+            impact,
+            week_type is _C_REC,
+            book.portfolio_risk > self._config.rules.max_portfolio_risk or book.drawdown > limits.max_drawdown,
+            proposal.action.value if kind is _EMERGENCY else None,
         )
 
 
@@ -267,16 +284,15 @@ def _not_before(last: date, now: datetime, today: date) -> None:
         raise InputError("now", now, f"the last bar is of {last}: what was not known yet cannot be decided by")
 
 
-def _condition(request: WeekRequest, market: MarketAnalysis, week_start: float | None) -> MarketCondition:
-    start = week_start if request.week_start_price is None else request.week_start_price
-    if start is None:
-        raise InsufficientData(1, 0, "closes before this week")
-    return MarketCondition(request.symbol, market.metrics.close, start, market.metrics.volatility_20)
+def _consequence(resolution: TrustResolution, proposal: TradeDecision) -> tuple[DecisionStatus, Action]:
+    """Return what becomes of a decision, and what may be done at once."""
+    status = _STATUSES[resolution.resolution]
+    return status, proposal.action if status in (_APPROVED, _SAFE_ACTION) else _WAIT
 
 
 def _proposal(request: WeekRequest, planned: Plan, week: WeekClassification, confidence: float) -> TradeDecision:
     """Return the plan in the words of the rules; what it hopes for is the lower end of the week's range."""
-    return TradeDecision(
+    return _trade_decision(
         planned.action,
         request.symbol,
         request.account,

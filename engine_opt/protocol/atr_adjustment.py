@@ -13,14 +13,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
-from math import fsum, inf
-from typing import Literal
+from math import fsum
 
 from engine_opt import _validate as check
 from engine_opt._table import Table
-from engine_opt.errors import ConfigError, InputError, InsufficientData, StateError
+from engine_opt.errors import InputError, InsufficientData, StateError
 from engine_opt.model import (
     LARGEST_PRICE,
     LEAST_PRICE,
@@ -38,24 +36,39 @@ from engine_opt.model import (
     check_symbol,
 )
 from engine_opt.protocol import indicators
+from engine_opt.protocol.atr_config import REGIMES, TREND_RANGES, Account, ATRConfig, Factors, Smoothing
 from engine_opt.protocol.indicators import ExponentialATR, Line, SimpleATR, WilderATR
 from engine_opt.protocol.ranking import Moments, RankedWindow, z_score
 from engine_opt.protocol.saved import SCHEMA, Saved, State, opened
 
-Smoothing = Literal["wilder", "sma", "ema"]
-Factors = tuple[float, float, float, float, float]  # one per ATRRegime, calmest first
+__all__ = [
+    "PRICE_TREND",
+    "TREND_CLOSES",
+    "TREND_RANGES",
+    "VOLATILITY_TREND",
+    "ATRAdjustmentSystem",
+    "ATRConfig",
+    "Account",
+    "Factors",
+    "Smoothing",
+    "adjust",
+    "adverse_move",
+    "measure",
+    "price_trend",
+    "volatility_trend",
+]
 
-_REGIMES = tuple(ATRRegime)
 _STREAMS: Mapping[str, type[WilderATR | SimpleATR]] = Table(
     {"wilder": WilderATR, "sma": SimpleATR, "ema": ExponentialATR}
 )
 _SERIES = Table({"wilder": indicators.wilder_atr, "sma": indicators.sma_atr, "ema": indicators.ema_atr})
 TREND_CLOSES = 10
-TREND_RANGES = 20  # the last 10 true ranges against the 10 before
 PRICE_TREND = 0.001  # share of the price, per session
 VOLATILITY_TREND = 0.10
 _LARGEST_SHARE = LARGEST_PRICE / LEAST_PRICE
 _TREND_LINE = Line(TREND_CLOSES)
+
+_FALLING, _STABLE, _RISING = Direction.FALLING, Direction.STABLE, Direction.RISING
 
 _LADDER = (0.5, 1.0, 1.5)
 _LADDER_LEVELS = tuple(AdverseMoveLevel)
@@ -66,119 +79,6 @@ _PUT_ACTIONS = {
     AdverseMoveLevel.ACT: ("roll_out", "roll_down", "close_position"),
 }
 _STOCK_ACTIONS = {**_PUT_ACTIONS, AdverseMoveLevel.ACT: ("roll_out", "roll_down", "lower_delta")}
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What an account allows: its delta band in points, inclusive, and the share of the usual size it takes."""
-
-    delta_low: float
-    delta_high: float
-    size: float
-
-    def __post_init__(self) -> None:
-        check.between("delta_low", self.delta_low, 0.0, 100.0, "points")
-        check.between("delta_high", self.delta_high, self.delta_low, 100.0, "points")
-        check.positive("size", self.size)
-
-
-def _accounts() -> Mapping[AccountType, Account]:
-    return Table(
-        {
-            AccountType.GEN: Account(40.0, 50.0, 1.0),
-            AccountType.REV: Account(30.0, 40.0, 0.9),
-            AccountType.COM: Account(20.0, 30.0, 0.8),
-        }
-    )
-
-
-def _original_accounts() -> Mapping[AccountType, Account]:
-    sizes = {AccountType.GEN: 1.0, AccountType.REV: 0.9, AccountType.COM: 1.1}
-    return Table({account: Account(10.0, 70.0, size) for account, size in sizes.items()})
-
-
-def _condition_factors() -> Mapping[MarketConditionKind, float]:
-    k = MarketConditionKind
-    named = {k.EXTREMELY_BULLISH: 1.10, k.BULLISH: 1.05, k.BEARISH: 0.95, k.EXTREMELY_BEARISH: 0.90}
-    return Table({kind: named.get(kind, 1.0) for kind in k})
-
-
-@dataclass(frozen=True, slots=True)
-class ATRConfig:
-    """How ranges are averaged, judged and turned into factors.
-
-    `limits` are the inclusive upper ends of the four calmer regimes: shares of the price where `regime_by` is
-    "absolute", percentiles of the symbol's own history where it is "percentile". The absolute ones suit indices: a
-    single stock is above them on most days.
-    `base_delta` None starts from the middle of the account's band. `history` readings are kept per symbol, and fewer
-    than `history_needed` of them give no percentile. At most `max_symbols` are tracked.
-    """
-
-    smoothing: Smoothing = "wilder"
-    periods: tuple[int, ...] = (14, 21, 50)
-    regime_by: Literal["absolute", "percentile"] = "absolute"
-    limits: tuple[float, float, float, float] | None = None
-    history: int = 252
-    history_needed: int = 60
-    max_symbols: int = 4096
-    position_size: Factors = (1.2, 1.1, 1.0, 0.8, 0.6)
-    delta: Factors = (1.1, 1.05, 1.0, 0.9, 0.8)
-    days_to_expiration: Factors = (0.9, 0.95, 1.0, 1.1, 1.2)
-    risk_multiplier: Factors = (0.8, 0.9, 1.0, 1.2, 1.5)
-    stop_loss: Factors = (1.5, 1.3, 1.0, 0.8, 0.6)
-    profit_target: Factors = (0.8, 0.9, 1.0, 1.2, 1.4)
-    condition: Mapping[MarketConditionKind, float] = field(default_factory=_condition_factors)
-    accounts: Mapping[AccountType, Account] = field(default_factory=_accounts)
-    base_size: float = 1.0
-    base_delta: float | None = None
-    base_days: int = 35
-    days_band: tuple[int, int] = (10, 90)
-    regime_limits: tuple[float, float, float, float] = field(init=False, repr=False)  # `limits` or their default
-
-    def __post_init__(self) -> None:
-        if self.smoothing not in _STREAMS:
-            raise ConfigError(f"smoothing={self.smoothing!r} is not known: choose one of {', '.join(_STREAMS)}")
-        if self.regime_by not in ("absolute", "percentile"):
-            raise ConfigError(f"regime_by={self.regime_by!r} is not known: choose 'absolute' or 'percentile'")
-        if not self.periods or any(a >= b for a, b in zip(self.periods, self.periods[1:], strict=False)):
-            raise ConfigError(f"periods={self.periods} must rise: the first is the one that is judged")
-        if not 2 <= self.history_needed <= self.history:  # a deviation needs two values
-            raise ConfigError(f"history_needed={self.history_needed} must be between 2 and history={self.history}")
-        if self.max_symbols < 1:
-            raise ConfigError(f"max_symbols={self.max_symbols} must be at least 1")
-        default = (0.005, 0.01, 0.02, 0.035) if self.regime_by == "absolute" else (20.0, 40.0, 60.0, 80.0)
-        limits = default if self.limits is None else self.limits
-        if any(a >= b for a, b in zip((0.0, *limits), (*limits, inf), strict=True)):
-            raise ConfigError(f"limits={limits} must rise from above 0")
-        object.__setattr__(self, "regime_limits", limits)
-        self._check_tables()
-        object.__setattr__(self, "condition", Table(self.condition))
-        object.__setattr__(self, "accounts", Table(self.accounts))
-
-    def _check_tables(self) -> None:
-        for name in ("position_size", "delta", "days_to_expiration", "risk_multiplier", "stop_loss", "profit_target"):
-            if len(factors := getattr(self, name)) != len(_REGIMES):
-                raise ConfigError(f"{name}={factors} must have one factor for each of {len(_REGIMES)} regimes")
-            for factor in factors:
-                check.positive(name, factor)
-        if missing := [kind.value for kind in MarketConditionKind if kind not in self.condition]:
-            raise ConfigError(f"there is no delta factor for condition {', '.join(missing)}")
-        if missing := [kind.value for kind in AccountType if kind not in self.accounts]:
-            raise ConfigError(f"there is no entry for account {', '.join(missing)}")
-
-    @classmethod
-    def original(cls) -> ATRConfig:
-        """Return the settings of the engine that this one replaces: plain means, delta 30 clamped to 10-70 everywhere.
-
-        Its history of 10 readings sufficed for a percentile. A missing percentile costs confidence here, there it
-        earned the maximum.
-        """
-        return cls(smoothing="sma", history_needed=10, accounts=_original_accounts(), base_delta=30.0)
-
-    @property
-    def bars_needed(self) -> int:
-        """How many bars make a reading."""
-        return max(self.periods[-1] + 1, TREND_RANGES)
 
 
 class ATRAdjustmentSystem:
@@ -432,23 +332,30 @@ def adjust(
         raise InputError("reading", reading, "it must be an engine_opt.ATRReading")
     settings = _DEFAULT if config is None else config
     owner = account if type(account) is AccountType else check.member(AccountType, "account", account)
-    kind = None if condition is None else check.member(MarketConditionKind, "condition", condition)
-    allowed = settings.accounts[owner]
-    step = _REGIMES.index(reading.regime)
-    base = (allowed.delta_low + allowed.delta_high) / 2.0 if settings.base_delta is None else settings.base_delta
-    wanted = base * settings.delta[step] * (1.0 if kind is None else settings.condition[kind])
-    # A float product a hair below a whole number of days is that number: 45 * 1.4 is 62.99999999999999.
-    days = int(settings.base_days * settings.days_to_expiration[step] + 1e-9)
+    step = settings.steps[owner, reading.regime]
+    kind, wanted = None, step.delta
+    if condition is not None:
+        kind = (
+            condition
+            if type(condition) is MarketConditionKind
+            else check.member(MarketConditionKind, "condition", condition)
+        )
+        wanted *= settings.condition[kind]
+    delta = wanted
+    if delta < step.delta_low:
+        delta = step.delta_low
+    elif delta > step.delta_high:
+        delta = step.delta_high
     return ATRAdjustment(
         owner,
         kind,
-        settings.base_size * settings.position_size[step] * allowed.size,
-        min(max(wanted, allowed.delta_low), allowed.delta_high),
+        step.size,
+        delta,
         wanted,
-        min(max(days, settings.days_band[0]), settings.days_band[1]),
-        settings.risk_multiplier[step],
-        settings.stop_loss[step],
-        settings.profit_target[step],
+        step.days,
+        step.risk_multiplier,
+        step.stop_loss,
+        step.profit_target,
         _confidence(reading),
         reading,
     )
@@ -476,7 +383,7 @@ def adverse_move(position: Position | str, reference_price: float, price: float,
 
 def _confidence(reading: ATRReading) -> float:
     """Return how sure the adjustment is, 0.5-0.95, counted in whole hundredths because sums of 0.05 are not whole."""
-    hundredths = 80 + (10 if reading.volatility_trend is Direction.STABLE else -5)
+    hundredths = 80 + (10 if reading.volatility_trend is _STABLE else -5)
     percentile, deviations = reading.percentile, reading.z_score
     if percentile is None:
         hundredths -= 10  # not knowing the past is worth as little as being at its edge
@@ -489,7 +396,11 @@ def _confidence(reading: ATRReading) -> float:
             hundredths += 5
         elif abs(deviations) > 2.0:
             hundredths -= 10
-    return min(max(hundredths, 50), 95) / 100.0
+    if hundredths < 50:
+        hundredths = 50
+    elif hundredths > 95:
+        hundredths = 95
+    return hundredths / 100.0
 
 
 def _regime(share: float, percentile: float | None, got: int, config: ATRConfig) -> ATRRegime:
@@ -498,7 +409,7 @@ def _regime(share: float, percentile: float | None, got: int, config: ATRConfig)
         if percentile is None:
             raise InsufficientData(config.history_needed, got, "earlier readings")
         judged = percentile
-    return _REGIMES[bisect_left(config.regime_limits, judged)]  # an upper end belongs to the calmer regime
+    return REGIMES[bisect_left(config.regime_limits, judged)]  # an upper end belongs to the calmer regime
 
 
 def price_trend(closes: Sequence[float] | deque[float]) -> Direction:
@@ -515,8 +426,8 @@ def volatility_trend(ranges: Sequence[float]) -> Direction:
 
 def _against(change: float, threshold: float) -> Direction:
     if change > threshold:
-        return Direction.RISING
-    return Direction.FALLING if change < -threshold else Direction.STABLE
+        return _RISING
+    return _FALLING if change < -threshold else _STABLE
 
 
 _DEFAULT = ATRConfig()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine_opt.errors import InputError, StateError
@@ -40,6 +40,9 @@ SCHEMA = 1
 
 _LEVELS, _PHASES, _MODES = tuple(TrustLevel), tuple(TrustPhase), tuple(AutonomyMode)
 _LOW, _FULL = TrustLevel.LOW.rank, TrustLevel.FULL.rank
+_AUTOMATIC, _SUPERVISED, _APPROVAL, _HUMAN = _MODES
+_EMERGENCY, _APPROVED = DecisionKind.EMERGENCY_ACTION, Resolution.APPROVED
+_NOBODY: tuple[TrustComponent, ...] = ()
 _GUARDED_PHASES = 2  # in the first two a broken risk limit is always a human's matter
 _EPOCH, _NAIVE_EPOCH = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1)  # noqa: DTZ001 - naive times are allowed
 _COUNTS = ("outcomes", "successes", "losses", "agreed", "disagreed")
@@ -78,7 +81,7 @@ class HITLTrustSystem:
         plan, now, config = self._plans[request.kind], request.now, self._config
         seconds = 0.0 if self._aware is None else _seconds("now", now, aware=self._aware)
         bounds: list[float] = []
-        rank, successes = _FULL, config.learning_after
+        rank, successes, least = _FULL, config.learning_after, 1.0
         twin = None
         for cell in plan.cells:
             if cell.outcomes and seconds < cell.last:
@@ -87,8 +90,10 @@ class HITLTrustSystem:
             if at != seconds:
                 bound = cell.bound_at(seconds, twin)
             bounds.append(bound)
+            if bound < least:  # noqa: PLR1730 - here and below: calling min() costs more than comparing
+                least = bound
             in_force = bisect_right(config.level_bounds, bound)
-            if in_force > cell.level:  # noqa: PLR1730 - here and below: calling min() costs more than comparing
+            if in_force > cell.level:  # noqa: PLR1730
                 in_force = cell.level
             if in_force < rank:  # noqa: PLR1730
                 rank = in_force
@@ -96,12 +101,12 @@ class HITLTrustSystem:
                 successes = cell.right
             twin = cell
         phase = rank - 1 if rank > _LOW and successes >= config.learning_after else 0
-        mode, reasons = self._gate.decide(request, rank, phase, plan.components, bounds)
-        limit = plan.window if mode is AutonomyMode.SUPERVISED else plan.limit
-        try:
-            deadline = _utc(now) + limit
-        except OverflowError:
-            raise InputError("now", now, "its time limit ends after the end of the calendar") from None
+        weak: Sequence[TrustComponent] = _NOBODY
+        if least < config.human_bound:
+            pairs = zip(plan.components, bounds, strict=True)
+            weak = [component for component, bound in pairs if bound < config.human_bound]
+        mode, reasons = self._gate.decide(request, rank, phase, weak)
+        limit = plan.window if mode is _SUPERVISED else plan.limit
         return TrustAssessment(
             request.request_id,
             request.kind,
@@ -109,10 +114,10 @@ class HITLTrustSystem:
             _LEVELS[rank],
             tuple(bounds),
             mode,
-            mode is not AutonomyMode.AUTOMATIC,
+            mode is not _AUTOMATIC,
             config.automation_shares[rank],
             limit,
-            deadline,
+            _deadline(now, limit),
             reasons,
         )
 
@@ -160,7 +165,7 @@ class HITLTrustSystem:
         with aware, and for an emergency without a safe action.
         """
         _check_pair(assessment, request)
-        emergency = request.kind is DecisionKind.EMERGENCY_ACTION
+        emergency = request.kind is _EMERGENCY
         if emergency and request.safe_action is None:
             raise InputError("safe_action", None, "an emergency does not wait: name what may be done without an answer")
         moment = _utc(check_moment("now", now))
@@ -172,19 +177,25 @@ class HITLTrustSystem:
         except TypeError:
             raise InputError("now", now, "naive and aware times cannot be compared: use one kind of them") from None
         if answer is not None and timely:
-            given = Resolution.APPROVED if answer.approved else Resolution.REJECTED
+            given = _APPROVED if answer.approved else Resolution.REJECTED
             return TrustResolution(request.request_id, given, mode, answer.person, answer.at, None)
         over = moment > deadline
         proceeds = self._config.supervised_silence == "proceed"
-        if mode is AutonomyMode.AUTOMATIC or (over and mode is AutonomyMode.SUPERVISED and proceeds):
+        if mode is _AUTOMATIC or (over and mode is _SUPERVISED and proceeds):
             if answer is not None and not answer.approved:
                 return TrustResolution(request.request_id, Resolution.REJECTED, mode, answer.person, answer.at, None)
-            return TrustResolution(request.request_id, Resolution.APPROVED, mode, None, now, None)
+            return TrustResolution(request.request_id, _APPROVED, mode, None, now, None)
         if not over:
             return TrustResolution(request.request_id, Resolution.PENDING, mode, None, now, None)
         if emergency:
             return TrustResolution(request.request_id, Resolution.SAFE_ACTION, mode, None, now, request.safe_action)
         return TrustResolution(request.request_id, Resolution.EXPIRED, mode, None, now, None)
+
+    def pass_on(self, assessment: TrustAssessment, now: datetime) -> TrustResolution:
+        """Return what `resolve` answers for a request that was assessed at this very moment and needs nobody."""
+        if assessment.mode is not _AUTOMATIC:
+            raise StateError(f"request {assessment.request_id} is {assessment.mode.value}: it does not pass by itself")
+        return TrustResolution(assessment.request_id, _APPROVED, _AUTOMATIC, None, now, None)
 
     def save(self) -> dict[str, Any]:
         """Return the state as plain values for JSON; `restore` goes on from it as if nothing had happened."""
@@ -281,69 +292,55 @@ class _Gate:
         self._steps = tuple([_steps(phase, config.thresholds[phase]) for phase in _PHASES])
 
     def decide(
-        self,
-        request: TrustRequest,
-        rank: int,
-        phase: int,
-        components: Sequence[TrustComponent],
-        bounds: Sequence[float],
+        self, request: TrustRequest, rank: int, phase: int, weak: Sequence[TrustComponent]
     ) -> tuple[AutonomyMode, tuple[str, ...]]:
-        """Return the mode, and the limits that decided it."""
-        confidence = request.confidence
-        automatic, supervised, approval = self._limits[phase]
-        below = (confidence < automatic) + (confidence < supervised) + (confidence < approval)
+        """Return the mode, and the limits that decided it; `weak` are the components whose bound is too low."""
+        config, confidence = self._config, request.confidence
+        automatic, supervised, approval = self._limits[phase]  # which fall
+        below = 0 if confidence >= automatic else 1 if confidence >= supervised else 2 if confidence >= approval else 3
         mode, why = _MODES[below], self._steps[phase][below]
-        reasons = self._forbidden(request, rank, phase, components, bounds)
-        if mode is AutonomyMode.HUMAN:
-            reasons.append(why)
-        if reasons:
-            return AutonomyMode.HUMAN, tuple(reasons)
-        if mode is AutonomyMode.APPROVAL:
-            reasons.append(why)
-        reasons += self._restrained(request)
-        return (AutonomyMode.APPROVAL, tuple(reasons)) if reasons else (mode, (why,))
-
-    def _forbidden(
-        self,
-        request: TrustRequest,
-        rank: int,
-        phase: int,
-        components: Sequence[TrustComponent],
-        bounds: Sequence[float],
-    ) -> list[str]:
-        """Return what leaves a request to a human."""
-        config = self._config
         reasons = []
-        if request.kind is DecisionKind.EMERGENCY_ACTION:
+        if request.kind is _EMERGENCY:
             reasons.append("emergency action")
         if request.risk_breach and phase < _GUARDED_PHASES:
             reasons.append(self._breaches[phase])
         if rank <= _LOW:
             reasons.append(self._levels[rank])
-        if request.confidence < config.human_confidence:
+        if confidence < config.human_confidence:
             reasons.append(self._doubts)
-        if min(bounds) < config.human_bound:
-            weak = zip(components, bounds, strict=True)
-            reasons += [self._weak[component] for component, bound in weak if bound < config.human_bound]
-        return reasons
+        if weak:
+            reasons += [self._weak[component] for component in weak]
+        if mode is _HUMAN:
+            reasons.append(why)
+        if reasons:
+            return _HUMAN, tuple(reasons)
+        return self._restrained(request, mode, why)
 
-    def _restrained(self, request: TrustRequest) -> list[str]:
-        """Return what asks for an approval at least."""
-        config = self._config
-        reasons = []
+    def _restrained(self, request: TrustRequest, mode: AutonomyMode, why: str) -> tuple[AutonomyMode, tuple[str, ...]]:
+        """Return the mode of a request that is not left to a human: an approval at least, where something asks for it."""
+        config, impact = self._config, request.impact
+        reasons = [why] if mode is _APPROVAL else []
         if request.recovery:
             reasons.append("recovery")
-        if request.impact is not None and request.impact > config.approval_impact:
+        if impact is not None and impact > config.approval_impact:
             reasons.append(self._impact)
         if request.confidence < config.approval_confidence:
             reasons.append(self._unsure)
-        return reasons
+        return (_APPROVAL, tuple(reasons)) if reasons else (mode, (why,))
 
 
 def _steps(phase: TrustPhase, limits: Thresholds) -> tuple[str, ...]:
     """Return why a confidence leads to each of the modes."""
     passed = f"confidence >= {limits[0]:g} ({phase.value})"
     return passed, *(f"confidence < {limit:g} ({phase.value})" for limit in limits)
+
+
+def _deadline(now: datetime, limit: timedelta) -> datetime:
+    """Return until when an answer counts."""
+    try:
+        return _utc(now) + limit
+    except OverflowError:
+        raise InputError("now", now, "its time limit ends after the end of the calendar") from None
 
 
 def _utc(moment: datetime) -> datetime:

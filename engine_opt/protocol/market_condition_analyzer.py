@@ -239,10 +239,11 @@ class MarketStream:
         return None if isnan(ratio) else ratio
 
     def _vix_deviation(self) -> float | None:
-        if self._fear is None or len(self._fears) < self._config.vix_history:
+        fear, fears = self._fear, self._fears
+        if fear is None or len(fears) < self._config.vix_history:
             return None
-        spread = self._fears.median_deviation() * _MAD_TO_DEVIATION
-        return (self._fear - self._fears.median()) / spread if spread > 0.0 else None
+        spread = fears.median_deviation() * _MAD_TO_DEVIATION
+        return (fear - fears.median()) / spread if spread > 0.0 else None
 
 
 _SAVED = ("count", "time", "closes", "returns", "squares", "volumes", "rsi", "macd", "fears", "fear")

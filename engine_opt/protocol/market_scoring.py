@@ -33,6 +33,10 @@ _ROOT_5, _ROOT_20 = sqrt(5.0), sqrt(20.0)
 
 _VOLATILITY_REGIMES = tuple(VolatilityRegime)
 _MOMENTUM_STRENGTHS = tuple(MomentumStrength)
+# Looked up in every decision: a member found in its class costs several times what a global costs.
+_FALLING, _STABLE, _RISING = Direction
+_WILD, _QUIET, _TRENDING, _RANGE_BOUND, _BULL, _BEAR, _SIDEWAYS = MarketRegime
+_LOW, _MODERATE, _HIGH, _EXTREME = MarketRiskLevel
 VOLATILITY_LIMITS = (0.25, 0.35, 0.50)  # a limit itself belongs below
 
 
@@ -238,16 +242,16 @@ def _regime(volatility: float, trend: float, month: float, levels: Levels) -> Ma
     """Return the first regime that fits, in this order; `month` is the 20-session change in the scoring's units."""
     size = abs(trend)
     if volatility > 0.35:  # annualised
-        return MarketRegime.HIGH_VOLATILITY
+        return _WILD
     if volatility < 0.15:
-        return MarketRegime.LOW_VOLATILITY
+        return _QUIET
     if size > levels.trending:
-        return MarketRegime.TRENDING
+        return _TRENDING
     if size < levels.range_bound:
-        return MarketRegime.RANGE_BOUND
+        return _RANGE_BOUND
     if abs(month) > levels.strong_month:
-        return MarketRegime.BULL if month > 0.0 else MarketRegime.BEAR
-    return MarketRegime.SIDEWAYS
+        return _BULL if month > 0.0 else _BEAR
+    return _SIDEWAYS
 
 
 def _risk(metrics: MarketMetrics, momentum: float, trend: float, levels: Levels) -> tuple[int, MarketRiskLevel]:
@@ -269,17 +273,21 @@ def _risk(metrics: MarketMetrics, momentum: float, trend: float, levels: Levels)
         points += 1 if volume > 2.0 else 0
     share = 10 * points
     if share > 6 * offered:
-        return points, MarketRiskLevel.EXTREME
+        return points, _EXTREME
     if share > 4 * offered:
-        return points, MarketRiskLevel.HIGH
-    return points, MarketRiskLevel.MODERATE if share > 2 * offered else MarketRiskLevel.LOW
+        return points, _HIGH
+    return points, _MODERATE if share > 2 * offered else _LOW
 
 
 def _direction(value: float, threshold: float) -> Direction:
     if value > threshold:
-        return Direction.RISING
-    return Direction.FALLING if value < -threshold else Direction.STABLE
+        return _RISING
+    return _FALLING if value < -threshold else _STABLE
 
 
 def _capped(value: float, cap: float) -> float:
-    return cap if value > cap else max(value, -cap)
+    if value > cap:
+        return cap
+    if value < -cap:
+        return -cap
+    return value

@@ -8,7 +8,7 @@ days, as many contracts as size, shares held and risk allow. Where not even one 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import NamedTuple
 
 from engine_opt import _validate as check
@@ -36,6 +36,9 @@ _LEADING = frozenset({"keep_premium", "take_assignment"})
 _NEVER_MOVED = "the prices never moved: what a contract risks cannot be counted in ranges"
 _TOO_RISKY = "one contract would risk more than is allowed"
 _TRADES = frozenset({Action.SELL_PUT, Action.SELL_CALL, Action.ROLL_POSITION})
+
+# Looked up in every decision: a member found in its class costs several times what a global costs.
+_SELL_PUT, _ROLL, _WAIT, _SHORT_PUT = Action.SELL_PUT, Action.ROLL_POSITION, Action.WAIT_SIGNAL, Position.SHORT_PUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,11 @@ class Plan(NamedTuple):
 
 def action_of(week: WeekClassification) -> Action:
     """Return the action that a week asks for: the first of its labels that is one, leading ones last."""
-    chosen = Action.WAIT_SIGNAL
+    chosen = _WAIT
     for label in week.recommended_actions:
         action = _ACTIONS.get(label)
         if label not in _LEADING:
-            return Action.WAIT_SIGNAL if action is None else action
+            return _WAIT if action is None else action
         chosen = chosen if action is None else action
     return chosen
 
@@ -112,39 +115,41 @@ def plan(
 ) -> Plan:
     """Return what the protocol would do about `week`; money in account currency, a pure function of its arguments.
 
-    Raises InputError for a trade in a stock that has never moved.
+    Raises InputError for a trade in a stock that has never moved, and for an expiry after the end of the calendar.
     """
     action = action_of(week)
     if action not in _TRADES:
         return Plan(action)
-    if not limits.entries and action is not Action.ROLL_POSITION:
-        return Plan(Action.WAIT_SIGNAL, why_not="the colour of the week allows no entry")
-    is_put = action is Action.SELL_PUT or (action is Action.ROLL_POSITION and week.position is Position.SHORT_PUT)
-    expiration = expiry(today, adjustment.days_to_expiration, limits.days_low, limits.days_high)
-    years = (expiration - today).days / DAYS_PER_YEAR
-    price = adjustment.reading.close
+    if not limits.entries and action is not _ROLL:
+        return Plan(_WAIT, why_not="the colour of the week allows no entry")
+    is_put = action is _SELL_PUT or (action is _ROLL and week.position is _SHORT_PUT)
+    days = days_to_expiry(today.weekday(), adjustment.days_to_expiration, limits.days_low, limits.days_high)
+    reading, portfolio_risk, multiplier = adjustment.reading, limits.max_risk * portfolio_value, limits.multiplier
     volatility = max(metrics.volatility_20, config.volatility_floor)
     delta = min(max(adjustment.delta, limits.delta_low, _LEAST_DELTA), limits.delta_high, _LARGEST_DELTA)
-    strike = round((put_strike if is_put else call_strike)(price, delta, volatility, years), _MONEY_DIGITS)
+    strike = (put_strike if is_put else call_strike)(reading.close, delta, volatility, days / DAYS_PER_YEAR)
+    strike = round(strike, _MONEY_DIGITS)
 
-    loss = limits.multiplier * config.risk_in_atr * adjustment.stop_loss * adjustment.reading.atr[0]
+    loss = multiplier * config.risk_in_atr * adjustment.stop_loss * reading.atr[0]
     if not loss > 0.0:
-        raise InputError("atr", adjustment.reading.atr[0], _NEVER_MOVED)
-    by_risk = _fitting(loss, limits.max_risk * portfolio_value)
+        raise InputError("atr", reading.atr[0], _NEVER_MOVED)
+    by_risk = _fitting(loss, portfolio_risk)
     if is_put:
-        by_size = _fitting(limits.multiplier * strike, min(adjustment.position_size, 1.0) * limits.size * limits.money)
+        by_size = _fitting(multiplier * strike, min(adjustment.position_size, 1.0) * limits.size * limits.money)
         scarce = "the account is too small for one contract"
     else:
-        by_size = _fitting(limits.multiplier, limits.size * shares_held)
+        by_size = _fitting(multiplier, limits.size * shares_held)
         scarce = "there are not shares enough to cover one contract"
     quantity = min(by_size, by_risk)
     if quantity < 1:
-        return Plan(Action.WAIT_SIGNAL, why_not=scarce if by_size < 1 else _TOO_RISKY)
-    if limits.most_contracts is not None:
-        quantity = min(quantity, limits.most_contracts)
+        return Plan(_WAIT, why_not=scarce if by_size < 1 else _TOO_RISKY)
+    most = limits.most_contracts
+    if most is not None and most < quantity:
+        quantity = most
         if quantity < 1:
-            return Plan(Action.WAIT_SIGNAL, why_not="VIX is too far above its mean for any contract")
-    return Plan(action, quantity, delta, strike, expiration, min(quantity * loss / portfolio_value, limits.max_risk))
+            return Plan(_WAIT, why_not="VIX is too far above its mean for any contract")
+    risk = min(quantity * loss / portfolio_value, limits.max_risk)
+    return Plan(action, quantity, delta, strike, _after(today, days), risk)
 
 
 def _fitting(each: float, limit: float) -> int:
@@ -156,12 +161,25 @@ def _fitting(each: float, limit: float) -> int:
 def expiry(today: date, days: int, low: int, high: int) -> date:
     """Return the Friday nearest to `days` from `today` among those `low` to `high` days away; the day itself if none.
 
-    Weekly options expire on Fridays.
+    Weekly options expire on Fridays. Raises InputError for a day after the end of the calendar.
     """
+    return _after(today, days_to_expiry(today.weekday(), days, low, high))
+
+
+def days_to_expiry(weekday: int, days: int, low: int, high: int) -> int:
+    """Return how many days the expiry of `expiry` is away, seen from a weekday; Monday is 0."""
     wanted = min(max(days, low), high)
-    first = low + (_FRIDAY - today.weekday() - low) % 7
+    first = low + (_FRIDAY - weekday - low) % 7
     if first > high:
-        return today + timedelta(wanted)
+        return wanted
     last = first + 7 * ((high - first) // 7)
     nearest = first + 7 * ((wanted - first + 3) // 7)
-    return today + timedelta(min(max(nearest, first), last))
+    return first if nearest < first else min(nearest, last)
+
+
+def _after(today: date, days: int) -> date:
+    """Return the day so many days later; a timedelta would cost three times as much."""
+    try:
+        return date.fromordinal(today.toordinal() + days)
+    except ValueError:
+        raise InputError("today", today, f"{days} days later the calendar has ended") from None

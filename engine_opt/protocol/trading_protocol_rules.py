@@ -58,6 +58,8 @@ __all__ = [
 CACHED = 512  # compiled checks kept: one tuple per action, account and symbol
 
 _PASS, _SKIP, _FAIL, _ERROR = RuleOutcome.PASS, RuleOutcome.SKIP, RuleOutcome.FAIL, RuleOutcome.ERROR
+_APPROVED, _WARNING, _REJECTED = Verdict.APPROVED, Verdict.WARNING, Verdict.REJECTED
+_CRITICAL, _HIGH = RulePriority.CRITICAL, RulePriority.HIGH
 _NO_RESULTS: tuple[RuleResult, ...] = ()
 _NO_OVERRIDES: tuple[Override, ...] = ()
 
@@ -103,19 +105,22 @@ class TradingProtocolRulesEngine:
             raise InputError("expiration", expiration, f"it is before today, {context.today}: the option has expired")
         results = tuple([ask(decision, context) for ask in self._compiled.get(key) or self._compile(key)])
         self._validations += 1
-        breached = False
+        counts, breaches = self._counts, []
         for result in results:
             outcome = result[1]
             if outcome is not _PASS:
-                self._counts[result[0]][outcome] += 1
+                counts[result[0]][outcome] += 1
                 if outcome is not _SKIP:
-                    breached = True
-        verdict, blocking, used = Verdict.APPROVED, _NO_RESULTS, _NO_OVERRIDES
-        if breached or overrides:
-            verdict, results, blocking, used = self._judge(results, overrides)
+                    breaches.append(result)
+        verdict, blocking, used = _APPROVED, _NO_RESULTS, _NO_OVERRIDES
+        if overrides:
+            results, breaches, used = self._overridden(results, overrides)
+        if breaches:
+            blocking = tuple([result for result in breaches if self._blocks(result)])
+            verdict = _REJECTED if blocking else _WARNING
         return RulesReport(
             verdict,
-            verdict is not Verdict.REJECTED,
+            verdict is not _REJECTED,
             results,
             used,
             blocking,
@@ -142,36 +147,32 @@ class TradingProtocolRulesEngine:
         checks = compiled[key] = compile_checks(self._config, *key) + self._own
         return checks
 
-    def _judge(
+    def _overridden(
         self, results: tuple[RuleResult, ...], overrides: Iterable[Override]
-    ) -> tuple[Verdict, tuple[RuleResult, ...], tuple[RuleResult, ...], tuple[Override, ...]]:
-        """Return the verdict, the results with their overrides, those that block, and the overrides that were used."""
-        asked = _by_rule(overrides, self._counts) if overrides else {}
-        judged, blocking, used = [], [], []
-        verdict = Verdict.APPROVED
+    ) -> tuple[tuple[RuleResult, ...], list[RuleResult], tuple[Override, ...]]:
+        """Return the results with their overrides, those of them that are breaches, and the overrides that were used."""
+        asked = _by_rule(overrides, self._counts)
+        judged, breaches, used = [], [], []
         for result in results:
-            outcome, priority = result.outcome, result.priority
-            if outcome is _PASS or outcome is _SKIP:
-                judged.append(result)
-                continue
-            if verdict is Verdict.APPROVED:
-                verdict = Verdict.WARNING
-            if self._blocks(outcome, priority):
+            if self._blocks(result):
                 override = asked.pop(result.rule, None)
-                if override is None or priority is RulePriority.CRITICAL:
-                    blocking.append(result)
-                else:
+                if override is not None and result.priority is not _CRITICAL:
                     result = result._replace(override=override)  # noqa: PLW2901 - the one with its override
                     used.append(override)
+            if result.outcome is not _PASS and result.outcome is not _SKIP:
+                breaches.append(result)
             judged.append(result)
         for unneeded in asked.values():
             raise InputError("overrides", unneeded.rule, "the rule does not block: there is nothing to override")
-        return (Verdict.REJECTED if blocking else verdict), tuple(judged), tuple(blocking), tuple(used)
+        return tuple(judged), breaches, tuple(used)
 
-    def _blocks(self, outcome: RuleOutcome, priority: RulePriority) -> bool:
-        if outcome is _FAIL:
-            return priority is RulePriority.CRITICAL or (priority is RulePriority.HIGH and self._config.high_blocks)
-        return outcome is _ERROR
+    def _blocks(self, result: RuleResult) -> bool:
+        """Whether a result rejects the decision: it would by its outcome and priority, and nobody answers for it."""
+        if result.override is not None:
+            return False
+        if result.outcome is _FAIL:
+            return result.priority is _CRITICAL or (result.priority is _HIGH and self._config.high_blocks)
+        return result.outcome is _ERROR
 
 
 def _by_rule(overrides: Iterable[Override], known: Mapping[str, object]) -> dict[str, Override]:

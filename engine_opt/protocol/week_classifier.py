@@ -1,27 +1,20 @@
-"""What kind of week it is: a total table over the position and the movement of the price.
+"""What kind of week it is, by the table of `week_rules`, and how probably it stays that at expiry.
 
-    short_put, from the strike       -15      -5       0
-                              P-DD  |  P-RO  | P-AWL | P-EW        P-AOL instead of P-RO where it cannot be rolled
-    short_put, from the week's start: the same with -1 instead of 0
-    long_stock, short_call    -15     -10     -5      1      5
-                        P-DD | C-REC | C-RO | C-PNO | C-WAP | C-WAP+
-    cash: W-IDL, or P-EW *projected* where conditions are favourable
-
-A boundary belongs to the cell above it. The rule set named `original` reproduces the engine that this one replaces,
-with its fixed confidences and its idle weeks at strong movements; it exists to be compared with.
+A movement is counted from the position's own price where that is known, the strike or the cost basis, else from the
+week's start. A boundary belongs to the cell above it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from datetime import date
 from math import erfc, inf, log, sqrt
 from typing import NamedTuple
 
 from engine_opt import _validate as check
 from engine_opt._table import Table
-from engine_opt.errors import ConfigError, InputError
+from engine_opt.errors import InputError
 from engine_opt.model import (
     MarketCondition,
     MovementCategory,
@@ -32,178 +25,58 @@ from engine_opt.model import (
     WeekContext,
     WeekType,
 )
+from engine_opt.protocol.week_rules import CATEGORY_BOUNDS, TOTAL_LOSS, Ladder, WeekPrior, WeekRules
+
+__all__ = [
+    "DAYS_PER_YEAR",
+    "MOVEMENT_TOLERANCE",
+    "Evaluation",
+    "Ladder",
+    "WeekClassifier",
+    "WeekPrior",
+    "WeekRules",
+    "annual_return",
+    "evaluate",
+    "movement_between",
+    "movement_category",
+    "probability_unchanged",
+]
 
 DAYS_PER_YEAR = 365.0
 MOVEMENT_TOLERANCE = 0.01  # percent points between a given and a derived movement
 
-_CATEGORY_BOUNDS = (-15.0, -10.0, -5.0, -1.0, 1.0, 5.0, 10.0)
 _CATEGORIES = tuple(MovementCategory)
 _ROOT_HALF = sqrt(0.5)
-_TOTAL_LOSS = -100.0
-_ALMOST_TOTAL_LOSS = -100.0 + 1e-10  # what a fall to a positive price is rounded to at most
+_ALMOST_TOTAL_LOSS = TOTAL_LOSS + 1e-10  # what a fall to a positive price is rounded to at most
 
-
-@dataclass(frozen=True, slots=True)
-class Ladder:
-    """Cells over the movement in percent points, worst first: `types[i]` from `bounds[i-1]` to below `bounds[i]`.
-
-    `confidences`, if given, are fixed ones, a cell each; else they are worked out from the volatility.
-    """
-
-    bounds: tuple[float, ...]
-    types: tuple[WeekType, ...]
-    confidences: tuple[float, ...] | None = None
-    edges: tuple[float, ...] = field(init=False, repr=False)  # bounds with the infinities at both ends
-
-    def __post_init__(self) -> None:
-        for bound in self.bounds:
-            check.finite("bounds", bound)
-        if any(low >= high for low, high in zip(self.bounds, self.bounds[1:], strict=False)):
-            raise ConfigError(f"bounds {self.bounds} do not rise: give them from the worst movement to the best")
-        if self.bounds and self.bounds[0] <= _TOTAL_LOSS:
-            raise ConfigError(f"bound {self.bounds[0]} cannot be reached: a price falls by less than 100 %")
-        if len(self.types) != len(self.bounds) + 1:
-            raise ConfigError(f"{len(self.bounds)} bounds make {len(self.bounds) + 1} cells, not {len(self.types)}")
-        if self.confidences is not None and len(self.confidences) != len(self.types):
-            raise ConfigError(f"{len(self.types)} cells need as many confidences, not {len(self.confidences)}")
-        object.__setattr__(self, "edges", (-inf, *map(float, self.bounds), inf))
-
-    def cell(self, movement: float) -> int:
-        """Return the index of the cell that a movement falls into; a boundary belongs to the cell above it."""
-        return bisect_right(self.bounds, movement)
-
-
-@dataclass(frozen=True, slots=True)
-class WeekPrior:
-    """What is assumed of a week type before anything is measured: targets of the protocol, not evidence.
-
-    `expected_return` is a range in percent points a week. `risk_level` None: MEDIUM above the volatility limit of the
-    rules, else LOW.
-    """
-
-    name: str
-    weeks_per_year: float
-    expected_return: tuple[float, float]
-    actions: tuple[str, ...]
-    risk_level: RiskLevel | None = None
-
-    def __post_init__(self) -> None:
-        check.between("weeks_per_year", self.weeks_per_year, 0.0, 53.0, "weeks")
-        low, high = self.expected_return
-        if check.finite("expected_return", low) > check.finite("expected_return", high):
-            raise ConfigError(f"expected_return {self.expected_return} of {self.name!r} is upside down")
-
-
-def _default_priors() -> Mapping[WeekType, WeekPrior]:
-    low, medium, high = RiskLevel.LOW, RiskLevel.MEDIUM, RiskLevel.HIGH
-    table = {
-        WeekType.P_EW: WeekPrior("puts expired worthless", 16, (1.8, 2.2), ("keep_premium", "sell_put")),
-        WeekType.P_AWL: WeekPrior("puts assigned within limit", 0, (1.8, 2.2), ("take_assignment", "sell_call")),
-        WeekType.P_RO: WeekPrior("puts rolled over", 7, (1.0, 1.5), ("roll_position",), medium),
-        WeekType.P_AOL: WeekPrior("puts assigned over limit", 0, (1.8, 2.2), ("take_assignment",)),
-        WeekType.P_DD: WeekPrior("deep drawdown", 2, (-0.5, 0.0), ("gbr_4",), high),
-        WeekType.C_WAP: WeekPrior("calls, appreciation profit", 14, (3.0, 4.0), ("let_shares_be_called",)),
-        WeekType.C_WAP_PLUS: WeekPrior("calls, strong appreciation", 6, (5.0, 6.0), ("let_shares_be_called",)),
-        WeekType.C_PNO: WeekPrior("calls, premium only", 8, (1.8, 2.2), ("keep_premium", "sell_call")),
-        WeekType.C_RO: WeekPrior("calls rolled over", 4, (0.8, 1.2), ("roll_position",)),
-        WeekType.C_REC: WeekPrior("calls, recovery", 2, (0.5, 0.8), ("sell_call",), medium),
-        WeekType.W_IDL: WeekPrior("idle week", 1, (0.0, 0.0), ("wait_signal",), low),
+# Looked up in every decision: a member found in its class costs several times what a global costs.
+_STRIKE, _COST_BASIS, _WEEK_START = Reference.STRIKE, Reference.COST_BASIS, Reference.WEEK_START
+_CASH, _P_EW, _P_RO, _P_AOL = Position.CASH, WeekType.P_EW, WeekType.P_RO, WeekType.P_AOL
+_LOW, _MEDIUM = RiskLevel.LOW, RiskLevel.MEDIUM
+_OWN = Table(
+    {
+        Position.CASH: _WEEK_START,
+        Position.SHORT_PUT: _STRIKE,
+        Position.LONG_STOCK: _COST_BASIS,
+        Position.SHORT_CALL: _COST_BASIS,
     }
-    return Table(table)
-
-
-def _standard_stock(bounds: tuple[float, ...]) -> Ladder:
-    return Ladder(
-        bounds,
-        (WeekType.P_DD, WeekType.C_REC, WeekType.C_RO, WeekType.C_PNO, WeekType.C_WAP, WeekType.C_WAP_PLUS),
-    )
-
-
-def _standard_put(bounds: tuple[float, ...]) -> Ladder:
-    return Ladder(bounds, (WeekType.P_DD, WeekType.P_RO, WeekType.P_AWL, WeekType.P_EW))
-
-
-@dataclass(frozen=True, slots=True)
-class WeekRules:
-    """A named, immutable rule set: one ladder per kind of position, and the priors of the types.
-
-    Build one with `standard` or `original`; `ladders` is keyed by position and reference. Raises ConfigError where a
-    position has no ladder from the week's start, which is what every position falls back to.
-    """
-
-    name: str
-    ladders: Mapping[tuple[Position, Reference], Ladder]
-    priors: Mapping[WeekType, WeekPrior] = field(default_factory=_default_priors)
-    beyond: float = 10.0  # at or above it the protocol's table says nothing of its own; the result is flagged
-    medium_risk_volatility: float = 0.30
-
-    def __post_init__(self) -> None:
-        for position in Position:
-            if (position, Reference.WEEK_START) not in self.ladders:
-                raise ConfigError(f"rules {self.name!r} have no ladder for {position.value} from the week's start")
-        missing = [each.value for each in WeekType if each not in self.priors]
-        if missing:
-            raise ConfigError(f"rules {self.name!r} have no prior for {', '.join(missing)}")
-        object.__setattr__(self, "ladders", Table(self.ladders))
-        object.__setattr__(self, "priors", Table(self.priors))
-
-    @classmethod
-    def standard(
-        cls,
-        *,
-        put_from_strike: tuple[float, float, float] = (-15.0, -5.0, 0.0),
-        put_from_week_start: tuple[float, float, float] = (-15.0, -5.0, -1.0),
-        stock: tuple[float, float, float, float, float] = (-15.0, -10.0, -5.0, 1.0, 5.0),
-        beyond: float = 10.0,
-        priors: Mapping[WeekType, WeekPrior] | None = None,
-    ) -> WeekRules:
-        """Return the total table; all boundaries are in percent points, each belongs to the cell above it."""
-        shares = _standard_stock(stock)
-        ladders = {
-            (Position.CASH, Reference.WEEK_START): Ladder((), (WeekType.W_IDL,)),
-            (Position.SHORT_PUT, Reference.STRIKE): _standard_put(put_from_strike),
-            (Position.SHORT_PUT, Reference.WEEK_START): _standard_put(put_from_week_start),
-            (Position.LONG_STOCK, Reference.COST_BASIS): shares,
-            (Position.LONG_STOCK, Reference.WEEK_START): shares,
-            (Position.SHORT_CALL, Reference.COST_BASIS): shares,
-            (Position.SHORT_CALL, Reference.WEEK_START): shares,
-        }
-        return cls("standard", ladders, priors or _default_priors(), beyond)
-
-    @classmethod
-    def original(cls) -> WeekRules:
-        """Return the matrix of the engine that this one replaces, as it answered, idle weeks at +10 % included.
-
-        Its confidences are constants: 0.9 where one type is a candidate, 0.5 where none is, 0.6405 for the one cell
-        with two (0.3 x 13.5 % frequency + 0.4 movement + 0.2 position), which P-AOL could never win.
-        """
-        w = WeekType
-        idle, sure, none, scored = w.W_IDL, 0.9, 0.5, 0.6405
-        cash = ((idle,) * 8, (none, none, none, none, sure, none, none, none))
-        put = (
-            (w.P_DD, idle, w.P_RO, w.P_AWL, w.P_EW, w.P_EW, idle, idle),
-            (sure, none, scored, sure, sure, sure, none, none),
-        )
-        stock = (
-            (w.P_DD, w.C_REC, w.C_RO, w.C_PNO, w.C_PNO, w.C_WAP, w.C_WAP_PLUS, idle),
-            (sure, sure, sure, sure, sure, sure, sure, none),
-        )
-        call = (
-            (idle, idle, w.C_RO, w.C_PNO, w.C_PNO, w.C_WAP, w.C_WAP_PLUS, idle),
-            (none, none, sure, sure, sure, sure, sure, none),
-        )
-        cells = zip(Position, (cash, put, stock, call), strict=True)
-        start = Reference.WEEK_START
-        return cls("original", {(position, start): Ladder(_CATEGORY_BOUNDS, *cell) for position, cell in cells})
+)
+"""The price that a position is counted from, where it is known."""
 
 
 class WeekClassifier:
     """Classify weeks by one rule set. Immutable and without memory: safe to share between threads."""
 
-    __slots__ = ("_rules",)
+    __slots__ = ("_ladders", "_rules")
 
     def __init__(self, rules: WeekRules | None = None) -> None:
         self._rules = WeekRules.standard() if rules is None else rules
+        ladders = self._rules.ladders
+        # Of each position: its own reference, the ladder from there if the rules have one, that from the week's start.
+        self._ladders = {
+            held: (own, None if own is _WEEK_START else ladders.get((held, own)), ladders[held, _WEEK_START])
+            for held, own in _OWN.items()
+        }
 
     @property
     def rules(self) -> WeekRules:
@@ -225,44 +98,67 @@ class WeekClassifier:
         if type(known) is not WeekContext:
             raise InputError("context", context, "it must be an engine_opt.WeekContext or None")
         held = position if type(position) is Position else check.member(Position, "position", position)
-        rules = self._rules
+        price, start = condition.current_price, condition.week_start_price
+        if condition.movement_percentage is not None:
+            _agree(condition.movement_percentage, movement_between(start, price))
+        return self.classify_checked(
+            condition.symbol, price, start, condition.volatility, held, known, known.favourable, condition.timestamp
+        )
 
-        week_movement = movement_between(condition.week_start_price, condition.current_price)
-        _agree(condition.movement_percentage, week_movement)
-        reference, reference_price = _reference(rules, condition, held, known)
-        movement = week_movement
-        if reference is not Reference.WEEK_START:
-            movement = movement_between(reference_price, condition.current_price)
+    def classify_checked(
+        self,
+        symbol: str,
+        price: float,
+        week_start: float,
+        volatility: float,
+        held: Position,
+        known: WeekContext,
+        favourable: bool | None,
+        timestamp: date | None = None,
+    ) -> WeekClassification:
+        """Classify as `classify_week` does, from a name and prices that have been checked already.
 
-        ladder = rules.ladders[held, reference]
-        cell = ladder.cell(movement)
-        lower, upper = ladder.edges[cell], ladder.edges[cell + 1]
-        week_type = ladder.types[cell]
+        `favourable` stands in the place of the context's own. Raises InputError for a volatility that cannot be: it was worked out, and nobody has looked at it yet.
+        """
+        if not 0.0 <= volatility <= check.LARGEST_VOLATILITY:
+            check.volatility("volatility", volatility)
+        week_movement = movement = movement_between(week_start, price)
+        own, by_own, ladder = self._ladders[held]
+        reference, reference_price = _WEEK_START, week_start
+        if by_own is not None:
+            own_price = known.strike if own is _STRIKE else known.cost_basis
+            if own_price is not None:
+                reference, reference_price, ladder = own, own_price, by_own
+                movement = movement_between(own_price, price)
+
+        cell = bisect_right(ladder.bounds, movement)
+        edges, week_type = ladder.edges, ladder.types[cell]
+        lower, upper = edges[cell], edges[cell + 1]
         projected = False
         if ladder.confidences is not None:
             confidence: float | None = ladder.confidences[cell]
         else:
-            confidence = None
-            if known.days_to_expiration is not None:
-                years = known.days_to_expiration / DAYS_PER_YEAR
-                confidence = probability_unchanged(movement, lower, upper, condition.volatility, years)
-            if week_type is WeekType.P_RO and not known.can_roll:
-                week_type = WeekType.P_AOL
-            elif held is Position.CASH and known.favourable:
-                week_type, projected = WeekType.P_EW, True
+            days, confidence = known.days_to_expiration, None
+            if days is not None:
+                confidence = _stays(movement, lower, upper, volatility * sqrt(days / DAYS_PER_YEAR))
+            if week_type is _P_RO and not known.can_roll:
+                week_type = _P_AOL
+            elif held is _CASH and favourable:
+                week_type, projected = _P_EW, True
 
+        rules = self._rules
         prior = rules.priors[week_type]
         risk = prior.risk_level
         if risk is None:
-            risk = RiskLevel.MEDIUM if condition.volatility > rules.medium_risk_volatility else RiskLevel.LOW
+            risk = _MEDIUM if volatility > rules.medium_risk_volatility else _LOW
         return WeekClassification(
-            condition.symbol,
+            symbol,
             week_type,
             confidence,
             held,
             movement,
             week_movement,
-            _CATEGORIES[bisect_right(_CATEGORY_BOUNDS, week_movement)],
+            _CATEGORIES[bisect_right(CATEGORY_BOUNDS, week_movement)],
             reference,
             reference_price,
             lower,
@@ -274,7 +170,7 @@ class WeekClassifier:
             _PROJECTED_ACTIONS if projected else prior.actions,
             prior.weeks_per_year,
             rules.name,
-            condition.timestamp,
+            timestamp,
         )
 
 
@@ -291,13 +187,13 @@ def movement_between(reference: float, price: float) -> float:
     """
     movement = round((price - reference) * 100.0 / reference, 10)
     if movement < inf:
-        return movement if movement > _TOTAL_LOSS else _ALMOST_TOTAL_LOSS
+        return movement if movement > TOTAL_LOSS else _ALMOST_TOTAL_LOSS
     raise InputError("current_price", price, f"it cannot be compared with {reference!r}: the movement overflows")
 
 
 def movement_category(movement: float) -> MovementCategory:
     """Return the category of a movement in percent points."""
-    return _CATEGORIES[bisect_right(_CATEGORY_BOUNDS, check.finite("movement", movement))]
+    return _CATEGORIES[bisect_right(CATEGORY_BOUNDS, check.finite("movement", movement))]
 
 
 def probability_unchanged(movement: float, lower: float, upper: float, volatility: float, years: float) -> float:
@@ -308,12 +204,20 @@ def probability_unchanged(movement: float, lower: float, upper: float, volatilit
     Raises InputError for a movement of -100 % or less, a negative volatility or time.
     """
     r = check.finite("movement", movement)
-    if r <= _TOTAL_LOSS:
+    if r <= TOTAL_LOSS:
         raise InputError("movement", movement, "a price cannot fall by 100 % or more")
-    spread = check.volatility("volatility", volatility) * sqrt(check.non_negative("years", years))
+    return _stays(
+        r, lower, upper, check.volatility("volatility", volatility) * sqrt(check.non_negative("years", years))
+    )
+
+
+def _stays(movement: float, lower: float, upper: float, spread: float) -> float:
+    """Return the probability that a movement is in [lower, upper) after the log price has spread."""
+    if lower == -inf and upper == inf:
+        return 1.0  # there is nowhere else to go
     if spread == 0.0:
-        return 1.0 if lower <= r < upper else 0.0
-    now = 1.0 + r / 100.0
+        return 1.0 if lower <= movement < upper else 0.0
+    now = 1.0 + movement / 100.0
     # Both in the upper or both in the lower tail: subtract the small tails, not numbers close to 1.
     low, high = _deviations(lower, now, spread), _deviations(upper, now, spread)
     return _tail(low) - _tail(high) if low > 0.0 else _tail(-high) - _tail(-low)
@@ -332,26 +236,11 @@ def _tail(x: float) -> float:
     return 0.5 * erfc(x * _ROOT_HALF)
 
 
-def _agree(given: float | None, derived: float) -> None:
-    if given is not None and abs(given - derived) > MOVEMENT_TOLERANCE:
+def _agree(given: float, derived: float) -> None:
+    if abs(given - derived) > MOVEMENT_TOLERANCE:
         raise InputError(
             "movement_percentage", given, f"the prices say {derived:+.4f} %: leave it out, or correct the prices"
         )
-
-
-def _reference(
-    rules: WeekRules, condition: MarketCondition, held: Position, known: WeekContext
-) -> tuple[Reference, float]:
-    """Return what the movement is counted from: the position's own price if the rules can use it."""
-    if held is Position.SHORT_PUT:
-        reference, price = Reference.STRIKE, known.strike
-    elif held is Position.CASH:
-        reference, price = Reference.WEEK_START, None
-    else:
-        reference, price = Reference.COST_BASIS, known.cost_basis
-    if price is None or (held, reference) not in rules.ladders:
-        return Reference.WEEK_START, condition.week_start_price
-    return reference, price
 
 
 def annual_return(priors: Mapping[WeekType, WeekPrior], weeks: float | None = None) -> tuple[float, float]:

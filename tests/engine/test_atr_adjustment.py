@@ -308,9 +308,11 @@ def test_days_stay_in_their_band(base, days):
 
 
 def test_a_whole_number_of_days_is_not_lost_to_rounding():
-    """Twenty days times 1.15 are 23, although the float product is a hair less."""
-    config = ATRConfig(base_days=20, days_to_expiration=(1.15,) * 5)
-    assert adjust(READING, "GEN", config=config).days_to_expiration == 23
+    """45 days times 1.4 are 63, and 50 times 1.14 are 57, although the float products are a hair less."""
+    assert (45 * 1.4, 50 * 1.14) < (63, 57)
+    for base, factor, days in ((45, 1.4, 63), (50, 1.14, 57)):
+        config = ATRConfig(base_days=base, days_to_expiration=(factor,) * 5)
+        assert adjust(READING, "GEN", config=config).days_to_expiration == days
 
 
 @pytest.mark.parametrize(

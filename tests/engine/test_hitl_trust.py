@@ -527,6 +527,17 @@ def test_an_emergency_does_not_wait(minutes, answered, approved, resolution, act
     assert (found.resolution, found.action) == (Resolution(resolution), action)
 
 
+def test_what_passes_by_itself_passes_as_if_it_were_resolved():
+    """The short way is for those alone who need nobody."""
+    system, asked = trained(FULL), request(confidence=1.0)
+    assessment = system.assess(asked)
+    assert not assessment.needs_human
+    assert system.pass_on(assessment, NOW) == system.resolve(assessment, asked, None, NOW)
+    waiting = HITLTrustSystem().assess(asked)
+    with pytest.raises(StateError, match="by itself"):
+        system.pass_on(waiting, NOW)
+
+
 def test_an_emergency_needs_a_safe_action():
     """Without one it cannot be left without an answer, which is found before the time runs."""
     system, asked = HITLTrustSystem(), emergency(safe_action=None)

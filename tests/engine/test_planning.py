@@ -156,3 +156,11 @@ def test_a_stock_that_never_moved_has_no_size(day):
     still = adjustment._replace(reading=adjustment.reading._replace(atr=(0.0, 0.0, 0.0)))
     with pytest.raises(InputError, match="the prices never moved"):
         planned((still, metrics), PUT)
+
+
+def test_an_expiry_after_the_end_of_the_calendar_is_refused(day):
+    assert expiry(date(9999, 12, 30), 1, 1, 10) == date(9999, 12, 31)
+    with pytest.raises(InputError, match="calendar"):
+        expiry(date(9999, 12, 31), 1, 1, 10)
+    with pytest.raises(InputError, match="calendar"):
+        plan(PUT, *day, date(9999, 12, 31), 1e7, 0, LIMITS, CONFIG)

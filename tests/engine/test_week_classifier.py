@@ -2,7 +2,7 @@
 
 import itertools
 from datetime import date
-from math import inf, nextafter
+from math import inf, nan, nextafter
 
 import pytest
 from hypothesis import example, given, settings
@@ -355,3 +355,17 @@ def test_nothing_cannot_be_evaluated():
         evaluate([])
     with pytest.raises(InputError, match="outcome"):
         evaluate([(classify("cash", 100.0), "P-XX")])
+
+
+def test_a_volatility_that_was_worked_out_is_looked_at():
+    """Prices that were checked can still swing more than any market does."""
+    known = WeekContext(days_to_expiration=3)
+    made = STANDARD.classify_checked("X", 100.0, 99.0, 10.0, Position.SHORT_PUT, known, None)
+    assert made == classify(Position.SHORT_PUT, 100.0, start=99.0, volatility=10.0, days_to_expiration=3)
+    for bad in (nextafter(10.0, inf), inf, nan, -0.1):
+        with pytest.raises(InputError, match="volatility"):
+            STANDARD.classify_checked("X", 100.0, 99.0, bad, Position.SHORT_PUT, known, None)
+
+
+def test_rules_without_a_ladder_of_the_position_count_from_the_weeks_start():
+    assert classify(Position.SHORT_PUT, 95.0, classifier=ORIGINAL, strike=90.0).reference is Reference.WEEK_START
