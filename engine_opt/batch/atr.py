@@ -201,8 +201,7 @@ def adjust(
     days = [int(settings.base_days * factor + 1e-9) for factor in settings.days_to_expiration]  # as the scalar form
     table = np.zeros(UNKNOWN + 1, np.int64)
     table[: len(days)] = np.clip(days, shortest, longest)
-    own = owner.copy()
-    own[: readings.first] = UNKNOWN
+    own = np.where(step == UNKNOWN, np.uint8(UNKNOWN), owner)
     return AdjustmentColumns(
         own,
         kind,
@@ -248,7 +247,7 @@ def _confidences(readings: ReadingColumns) -> Floats:
         hundredths += 5 * (deviation < 1.0)
         hundredths -= 10 * (deviation > 2.0)
     confidence = np.clip(hundredths, 50, 95) / 100.0
-    confidence[: readings.first] = np.nan
+    confidence[readings.regime == UNKNOWN] = np.nan
     return confidence
 
 

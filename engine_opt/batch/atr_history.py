@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine_opt.batch.columns import Bars, Floats, joined, padded, require_after
+from engine_opt.batch.columns import Bars, Floats, joined_bars, padded, require_after
 from engine_opt.batch.indicators import exponential_average, plain_average, ranges, wilder_average
 from engine_opt.batch.ranks import counts_before
-from engine_opt.batch.recursion import smoothed
+from engine_opt.batch.recursion import exponential, smoothed, wilder
 from engine_opt.batch.windows import sums_and_squares
 from engine_opt.protocol.atr_adjustment import ATRConfig, Smoothing
 from engine_opt.protocol.ranking import Moments
@@ -86,7 +86,7 @@ class Part:
     def __init__(self, bars: Bars, memory: Memory) -> None:
         self.bars = bars
         self.seen = memory.seen
-        self.every = bars if memory.tail is None else joined(memory.tail, bars)
+        self.every = bars if memory.tail is None else joined_bars([memory.tail, bars])
         self.ranges = ranges(self.every.high, self.every.low, self.every.close)
         self._memory = memory
         self._averages: dict[Key, Floats] = {}
@@ -156,8 +156,7 @@ class Part:
         before, new = self._memory.averages[key], self.ranges[len(self.ranges) - m :]
         if exact:
             return np.array(_steps(new, key, before)[1:])
-        take = 1.0 / n if smoothing == "wilder" else 2.0 / (n + 1)
-        return smoothed(new, (n - 1) / n if smoothing == "wilder" else 1.0 - take, take, before)
+        return smoothed(new, wilder(n) if smoothing == "wilder" else exponential(n), before)
 
 
 def _close_call(values: Floats, limits: set[float]) -> bool:

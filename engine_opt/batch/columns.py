@@ -262,10 +262,10 @@ def require_bars(bars: object) -> Bars:
     raise InputError("bars", bars, "it must be an engine_opt.batch.Bars: make one with Bars.of or Bars.from_arrays")
 
 
-def joined(first: Bars, second: Bars) -> Bars:
-    """Return both after one another, unchecked."""
+def joined_bars(bars: Sequence[Bars]) -> Bars:
+    """Return all of them after one another, unchecked."""
     fields = ("time", "open", "high", "low", "close", "volume")
-    return _trusted(*(np.concatenate((getattr(first, f), getattr(second, f))) for f in fields), utc=second.utc)
+    return _trusted(*(np.concatenate([getattr(each, field) for each in bars]) for field in fields), utc=bars[-1].utc)
 
 
 def require_after(bars: Bars, before: Bars) -> None:

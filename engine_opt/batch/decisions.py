@@ -11,7 +11,7 @@ needs leave is pending. The first rows may have too little history: `first` says
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,8 +23,9 @@ from engine_opt.batch.columns import UNKNOWN, Bars, Codes, Floats, Times, known,
 from engine_opt.batch.market import MarketColumns
 from engine_opt.batch.plan import ACTIONS, WHY_NOT
 from engine_opt.batch.requests import Requests
-from engine_opt.batch.rows import at, spread
+from engine_opt.batch.rows import at, part_of, spread
 from engine_opt.batch.stages import Pass, nobody, scalar_workflow
+from engine_opt.batch.stocks import Stock
 from engine_opt.batch.trust import AUTOMATIC
 from engine_opt.batch.week import WeekColumns
 from engine_opt.config import EngineConfig
@@ -218,36 +219,51 @@ def decide_from(
     symbol: str,
 ) -> tuple[DecisionColumns, ...]:
     """Return the decisions by each of the configurations, from trust as it was saved: `decide_many` in plain values."""
+    return decide_together([stock_of(bars, vix, requests, symbol)], configs, trust)[0]
+
+
+def stock_of(bars: Bars, vix: ArrayLike | None, requests: Requests, symbol: str) -> Stock:
+    """Return what a pass takes of one symbol. Raises InputError for what cannot be, and for moments that are too early."""
     if not isinstance(requests, Requests):
         raise InputError("requests", requests, "it must be an engine_opt.batch.Requests")
-    every = Pass(require_bars(bars), vix, requests, configs, trust, check_symbol(symbol))
-    return tuple(_decided(every, config) for config in configs)
+    return Stock(require_bars(bars), vix, requests, check_symbol(symbol))
 
 
-def _decided(every: Pass, config: EngineConfig) -> DecisionColumns:
-    """Return the columns of one configuration."""
+def decide_together(
+    stocks: Sequence[Stock], configs: tuple[EngineConfig, ...], trust: Mapping[str, Any]
+) -> list[tuple[DecisionColumns, ...]]:
+    """Return the decisions about each symbol by each of the configurations, in one pass.
+
+    The moments of all must be aware ones, or of none. An error counts the rows of all symbols.
+    """
+    every = Pass(tuple(stocks), configs, trust)
+    found = [_decided(every, config) for config in configs]
+    return [tuple(each[number] for each in found) for number in range(len(stocks))]
+
+
+def _decided(every: Pass, config: EngineConfig) -> list[DecisionColumns]:
+    """Return the columns of one configuration, for each symbol."""
     requests, n = every.requests, len(every.requests)
     adverse, confidence, proposals = every.adverse(config), every.confidence(config), every.proposals(config)
     judged = every.judged(config)
     rows, trusted = every.trusted(config)
-    first = every.first(config)
     status, action = np.full(n, _IDLE), proposals.wanted.copy()
     status[judged.rows], action[judged.rows] = _REJECTED, _WAIT
     automatic = trusted.mode == AUTOMATIC
     status[rows] = np.where(automatic, _APPROVED, _PENDING)
     action[rows] = np.where(automatic, proposals.proposed[rows], _WAIT)
-    status[:first] = UNKNOWN
-    if first:
-        confidence = confidence.copy()
-        confidence[:first] = np.nan
-    return DecisionColumns(
-        first,
+    confidence = confidence.copy()
+    for gap in every.unanswered(config):
+        status[gap], confidence[gap] = UNKNOWN, np.nan
+    head = every.stocks[0]
+    whole = DecisionColumns(
+        every.first(config, head),
         every.now,
         status,
         action,
         every.week(config),
-        every.market(config),
-        every.readings(config),
+        every.market(config, head),
+        every.readings(config, head),
         every.adjustment(config),
         adverse.move_in_atr,
         adverse.level,
@@ -269,6 +285,25 @@ def _decided(every: Pass, config: EngineConfig) -> DecisionColumns:
         judged.rules.rules,
         config,
         every.trust,
-        every.symbol,
+        head.symbol,
         every.aware,
+    )
+    return [whole] if len(every.stocks) == 1 else [_of_stock(whole, every, stock) for stock in every.stocks]
+
+
+def _of_stock(whole: DecisionColumns, every: Pass, stock: Stock) -> DecisionColumns:
+    """Return the rows that are about one symbol."""
+    config = whole.config
+    first_reading = stock.first_reading(every.numbers(config).readings)
+    readings = part_of(whole.adjustment.readings, stock.rows, symbol=stock.symbol, first=first_reading)
+    return part_of(
+        whole,
+        stock.rows,
+        first=every.first(config, stock),
+        week=part_of(whole.week, stock.rows),
+        market=every.market(config, stock),
+        readings=every.readings(config, stock),
+        adjustment=part_of(whole.adjustment, stock.rows, readings=readings),
+        requests=stock.requests,
+        symbol=stock.symbol,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from engine_opt.batch.columns import Floats, float_column, padded
-from engine_opt.batch.recursion import smoothed
+from engine_opt.batch.recursion import Average, exponential, smoothed, smoothed_together, wilder
 from engine_opt.batch.windows import lines, sums, sums_and_squares
 from engine_opt.errors import ConfigError, InputError
 from engine_opt.protocol.indicators import SESSIONS_PER_YEAR
@@ -109,19 +109,19 @@ def ranges(high: Floats, low: Floats, close: Floats) -> Floats:
     before = close[:-1]
     result = np.empty(len(close))
     result[:1] = high[:1] - low[:1]
-    np.maximum(high[1:], before, out=result[1:])
-    result[1:] -= np.minimum(low[1:], before)
+    later = np.maximum(high[1:], before, out=result[1:])
+    later -= np.minimum(low[1:], before)
     return result
 
 
 def wilder_average(values: Floats, n: int) -> Floats:
     """Return Wilder's average of values 1..., NaN up to index n - 1."""
-    return _average(values, n, (n - 1) / n, 1.0 / n)
+    return _average(values, n, wilder(n))
 
 
 def exponential_average(values: Floats, n: int) -> Floats:
     """Return the exponential average of values 1..., NaN up to index n - 1."""
-    return _average(values, n, 1.0 - 2.0 / (n + 1), 2.0 / (n + 1))
+    return _average(values, n, exponential(n))
 
 
 def plain_average(values: Floats, n: int) -> Floats:
@@ -129,12 +129,12 @@ def plain_average(values: Floats, n: int) -> Floats:
     return padded(sums(values[1:], n) / n, len(values), np.nan)
 
 
-def _average(values: Floats, n: int, keep: float, take: float) -> Floats:
-    result = np.empty(len(values))
-    result[:n] = np.nan
-    if len(values) > n:
-        result[n] = before = sum(values[1 : n + 1].tolist()) / n
-        result[n + 1 :] = smoothed(values[n + 1 :], keep, take, before)
+def _average(values: Floats, n: int, average: Average) -> Floats:
+    if len(values) <= n:
+        return np.full(len(values), np.nan)
+    before = sum(values[1 : n + 1].tolist()) / n
+    result = smoothed(values[n + 1 :], average, before, lead=n + 1)
+    result[:n], result[n] = np.nan, before
     return result
 
 
@@ -155,27 +155,36 @@ def rsi_from_start(prices: Floats, n: int = 14) -> tuple[Floats, Strength]:
         gain += max(change, 0.0) / n
         loss += max(-change, 0.0) / n
     start = Strength(gain, loss)
-    result = np.full(len(prices), np.nan)
+    result = np.empty(len(prices))
+    result[:n] = np.nan
     result[n] = 100.0 * (gain / (gain + loss)) if gain + loss > 0.0 else 50.0
-    result[n + 1 :], end = rsi_after(prices[n:], start, n)
-    return result, end
+    return result, _strengths(prices[n:], start, n, result[n + 1 :])
 
 
 def rsi_after(prices: Floats, state: Strength, n: int = 14) -> tuple[Floats, Strength]:
     """Return the RSI of all prices but the first, whose state is given, and the state at the end."""
-    up = np.diff(prices)
-    down = np.maximum(-up, 0.0)
-    np.maximum(up, 0.0, out=up)
-    gains = smoothed(up, (n - 1) / n, 1.0 / n, state.gain)
-    losses = smoothed(down, (n - 1) / n, 1.0 / n, state.loss)
-    end = Strength(float(gains[-1]), float(losses[-1])) if len(gains) else state
-    losses += gains
-    still = losses <= 0.0
-    if still.any():
-        losses[still], gains[still] = 1.0, 0.5
-    gains /= losses
-    gains *= 100.0
-    return gains, end
+    result = np.empty(len(prices) - 1)
+    return result, _strengths(prices, state, n, result)
+
+
+def _strengths(prices: Floats, state: Strength, n: int, out: Floats) -> Strength:
+    """Fill in the RSI of all prices but the first, and return the state at the end."""
+    moves = np.empty((2, len(prices) - 1))
+    up, down = moves
+    np.subtract(prices[1:], prices[:-1], out=up)
+    np.minimum(up, 0.0, out=down)
+    up -= down
+    np.negative(down, out=down)
+    both = smoothed_together(moves, (wilder(n),) * 2, state)
+    end = Strength(*both[:, -1].tolist()) if len(up) else state
+    gains, moved = both
+    moved += gains
+    if not moved.min(initial=1.0) > 0.0:
+        still = moved <= 0.0
+        moved[still], gains[still] = 1.0, 0.5
+    np.divide(gains, moved, out=out)
+    out *= 100.0
+    return end
 
 
 class Averages(NamedTuple):
@@ -190,49 +199,42 @@ def macd_from_start(
     prices: Floats, fast: int = 12, slow: int = 26, signal: int = 9
 ) -> tuple[Floats, Floats, Averages | None]:
     """Return MACD and its signal from index slow + signal - 2 on, NaN before, and the state at the end."""
-    line, smooth = np.full(len(prices), np.nan), np.full(len(prices), np.nan)
     first = slow + signal - 2
     if len(prices) <= first:
-        return line, smooth, None
+        return np.full(len(prices), np.nan), np.full(len(prices), np.nan), None
     quick = fsum(prices[slow - fast : slow].tolist()) / fast
     gradual = fsum(prices[:slow].tolist()) / slow
-    quicks = _ema(prices[slow:], fast, quick)
-    graduals = _ema(prices[slow:], slow, gradual)
-    lines_ = quicks - graduals
-    start = fsum([quick - gradual, *lines_[: signal - 1].tolist()]) / signal
-    rest = lines_[signal - 1 :]
-    line[first] = lines_[signal - 2] if signal > 1 else quick - gradual
-    line[first + 1 :] = rest
-    smooth[first] = start
-    smooth[first + 1 :] = _ema(rest, signal, start)
-    end_quick = float(quicks[-1]) if len(quicks) else quick
-    end_gradual = float(graduals[-1]) if len(graduals) else gradual
-    return line, smooth, Averages(end_quick, end_gradual, float(smooth[-1]))
+    both = smoothed_together(prices[slow:], (exponential(fast), exponential(slow)), (quick, gradual), lead=1)
+    both[:, 0] = quick, gradual
+    line = np.empty(len(prices))
+    known = np.subtract(both[0], both[1], out=line[slow - 1 :])
+    start = fsum(known[:signal].tolist()) / signal
+    smooth = smoothed(known[signal:], exponential(signal), start, lead=first + 1)
+    smooth[:first], smooth[first] = np.nan, start
+    line[:first] = np.nan
+    return line, smooth, Averages(float(both[0, -1]), float(both[1, -1]), float(smooth[-1]))
 
 
 def macd_after(
     prices: Floats, state: Averages, fast: int = 12, slow: int = 26, signal: int = 9
 ) -> tuple[Floats, Floats, Averages]:
     """Return MACD and its signal for prices that follow on a state, and the state at the end."""
-    quick, gradual = _ema(prices, fast, state.quick), _ema(prices, slow, state.gradual)
+    quick, gradual = smoothed_together(prices, (exponential(fast), exponential(slow)), state[:2])
     line = quick - gradual
-    smooth = _ema(line, signal, state.signal)
+    smooth = smoothed(line, exponential(signal), state.signal)
     if not len(prices):
         return line, smooth, state
     return line, smooth, Averages(float(quick[-1]), float(gradual[-1]), float(smooth[-1]))
 
 
-def _ema(values: Floats, n: int, before: float) -> Floats:
-    return smoothed(values, 1.0 - 2.0 / (n + 1), 2.0 / (n + 1), before)
-
-
 def band_positions(prices: Floats, n: int = 20, width: float = 2.0) -> Floats:
     """Return where the last of each n prices stands between the bands; in the middle of a flat window."""
-    total, squares = sums_and_squares(prices, n)
-    mean = total / n
-    deviation = np.sqrt(squares / n)
+    mean, deviation = sums_and_squares(prices, n)
+    mean /= n
+    deviation /= n
+    np.sqrt(deviation, out=deviation)
     flat = deviation <= _ROUNDING * mean
-    away = prices[n - 1 :] - mean
+    away = np.subtract(prices[n - 1 :], mean, out=mean)
     if flat.any():
         away[flat], deviation[flat] = 0.0, 1.0
     deviation *= 2.0 * width
@@ -306,10 +308,14 @@ def _finite(field: str, values: ArrayLike, least: float = -np.inf) -> Floats:
 
 
 def _bars(high: ArrayLike, low: ArrayLike, close: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
-    highs, lows = positive("high", high), positive("low", low)
+    highs, lows = (np.atleast_1d(float_column(*each)) for each in (("high", high), ("low", low)))
     closes = highs if close is None else positive("close", close)
     if not len(highs) == len(lows) == len(closes):
+        highs, lows = positive("high", highs), positive("low", lows)
         raise InputError("high, low, close", (len(highs), len(lows), len(closes)), "the series differ in length")
+    if len(lows) and lows.min() > 0.0 and highs.max() < np.inf and (lows <= highs).all():
+        return highs, lows, closes  # what is between good ones is good
+    highs, lows = positive("high", highs), positive("low", lows)
     bad = highs < lows
     if bad.any():
         index = int(np.argmax(bad))

@@ -15,7 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from engine_opt.batch.columns import UNKNOWN, Bars, Codes, Floats, Times, float_column, moment, require_bars
+from engine_opt.batch.columns import (
+    UNKNOWN,
+    Bars,
+    Codes,
+    Floats,
+    Times,
+    float_column,
+    joined_bars,
+    moment,
+    require_bars,
+)
 from engine_opt.batch.market_metrics import Memory, MetricsColumns, Part
 from engine_opt.batch.market_scoring import (
     CONDITIONS,
@@ -26,6 +36,8 @@ from engine_opt.batch.market_scoring import (
     VOLATILITIES,
     assess,
 )
+from engine_opt.batch.ranks import Centres, SharedCentres
+from engine_opt.batch.rows import part_of
 from engine_opt.errors import InputError, InsufficientData
 from engine_opt.model import MarketAnalysis
 from engine_opt.protocol.market_condition_analyzer import CLOSES_NEEDED
@@ -107,7 +119,32 @@ def analyze(bars: Bars, vix: ArrayLike | None = None, config: MarketConfig | Non
 def analyze_many(bars: Bars, vix: ArrayLike | None, configs: Iterable[MarketConfig]) -> tuple[MarketColumns, ...]:
     """Return the analyses by each of the configurations; the indicators that they share are worked out once."""
     wanted = tuple(configs)
-    return _analyzed(Memory(wanted), bars, vix, wanted) if wanted else ()
+    return _analyzed(Memory(wanted, Centres()), bars, vix, wanted) if wanted else ()
+
+
+def analyze_together(
+    series: Sequence[tuple[Bars, ArrayLike | None]], configs: Sequence[MarketConfig]
+) -> list[tuple[MarketColumns, ...]]:
+    """Return the analyses of several symbols, not too long, as one series: `analyze_many` of each, to the last bit.
+
+    Errors count the rows of all symbols. Where VIX is the same, its medians are worked out once.
+    """
+    if len(series) == 1 or not configs:
+        return [analyze_many(bars, vix, configs) for bars, vix in series]
+    memory = Memory(tuple(configs), SharedCentres())
+    ends = np.cumsum([len(bars) for bars, _ in series]).tolist()
+    spans = [slice(end - len(bars), end) for end, (bars, _) in zip(ends, series, strict=True)]
+    fears = np.concatenate([_vix(vix, bars) for bars, vix in series])
+    part = Part(joined_bars([bars for bars, _ in series]), fears, memory, spans)
+    found = [_judged(part, config, 0) for config in configs]
+    return [tuple(_of_one(each, bars, span) for each in found) for span, (bars, _) in zip(spans, series, strict=True)]
+
+
+def _of_one(columns: MarketColumns, bars: Bars, span: slice) -> MarketColumns:
+    """Return the rows of one of several symbols."""
+    first = min(CLOSES_NEEDED - 1, len(bars))
+    metrics = part_of(columns.metrics, span)
+    return part_of(columns, span, time=bars.time, metrics=metrics, first=first, utc=bars.utc)
 
 
 def analyze_chunks(
@@ -119,7 +156,7 @@ def analyze_chunks(
     call, numbers to twelve digits. Raises InputError also for a chunk that does not go on after the one before.
     """
     settings = (MarketConfig() if config is None else config,)
-    memory = Memory(settings)
+    memory = Memory(settings, Centres())
     for bars, vix in chunks:
         memory.require_next(require_bars(bars))
         yield _analyzed(memory, bars, vix, settings)[0]
@@ -151,11 +188,12 @@ def _vix(vix: ArrayLike | None, bars: Bars) -> Floats:
 def _judged(part: Part, config: MarketConfig, start: int) -> MarketColumns:
     """Return the analysis of one part, whose first row is row `start` of what the caller gave."""
     metrics = part.metrics(config)
-    first = part.first
+    first = part.gaps[0].stop if len(part.spans) == 1 and part.gaps else 0
     columns: dict[str, Any] = assess(metrics, config, first, start, exact_volumes=part.whole_volumes)._asdict()
     close_calls = columns.pop("close_calls")
-    for column in columns.values() if first else ():
-        column[:first] = UNKNOWN if column.dtype == np.uint8 else np.nan
+    for gap in part.gaps:
+        for column in columns.values():
+            column[gap] = UNKNOWN if column.dtype == np.uint8 else np.nan
     bars = part.bars
     context: dict[str, Any] = {"scoring": config.scoring, "first": first, "seen": part.seen, "utc": bars.utc}
     result = MarketColumns(bars.time, **columns, metrics=metrics, **context)

@@ -6,11 +6,12 @@ the last values of VIX; one part alone is simply the first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from engine_opt.batch.columns import Bars, Floats, joined, known, padded, require_after
+from engine_opt.batch.columns import Bars, Floats, joined_bars, known, padded, require_after
 from engine_opt.batch.indicators import (
     Averages,
     Strength,
@@ -25,7 +26,8 @@ from engine_opt.batch.indicators import (
     rsi_after,
     rsi_from_start,
 )
-from engine_opt.batch.ranks import centres_and_spreads
+from engine_opt.batch.ranks import Centres
+from engine_opt.batch.rows import joined
 from engine_opt.batch.windows import lines
 from engine_opt.model import MarketMetrics
 from engine_opt.protocol.indicators import SESSIONS_PER_YEAR
@@ -71,7 +73,12 @@ class MetricsColumns:
 
 
 class Part:
-    """The indicators of one part of a series; each is worked out once, however many configurations ask for it."""
+    """The indicators of one part of a series; each is worked out once, however many configurations ask for it.
+
+    The series of several symbols after one another, `spans`, can be one part if they are whole. No window is longer
+    than the rows without an answer at the beginning of each, so that what reaches back into the symbol before is not
+    seen; what remembers more than its window, RSI, MACD and VIX, is worked out for each.
+    """
 
     windowed = (  # what the scalar stream works out from its windows
         "change_1",
@@ -90,23 +97,28 @@ class Part:
     __slots__ = (
         "_all",
         "_base",
+        "_centres",
         "_earlier_fears",
         "_fears",
         "_trends",
         "bars",
-        "first",
+        "gaps",
         "seen",
+        "spans",
         "vix",
         "whole_volumes",
     )
 
-    def __init__(self, bars: Bars, vix: Floats, memory: Memory) -> None:
+    def __init__(self, bars: Bars, vix: Floats, memory: Memory, spans: Sequence[slice]) -> None:
         self.bars = bars
         self.vix = vix
         self.seen = memory.seen
-        self.first = min(max(CLOSES_NEEDED - 1 - memory.seen, 0), len(bars))
-        self._all = bars if memory.tail is None else joined(memory.tail, bars)
-        self._earlier_fears = memory.fears
+        self.spans = spans
+        lacking = max(CLOSES_NEEDED - 1 - memory.seen, 0)
+        gaps = (slice(each.start, min(each.start + lacking, each.stop)) for each in spans)
+        self.gaps = [gap for gap in gaps if gap.stop > gap.start]  # the rows without an answer
+        self._all = bars if memory.tail is None else joined_bars([memory.tail, bars])
+        self._earlier_fears, self._centres = memory.fears, memory.centres
         self._base = self._indicators(memory)
         self._trends: dict[int, tuple[Floats, Floats]] = {}
         self._fears: dict[tuple[int, int], Floats] = {}
@@ -144,7 +156,11 @@ class Part:
         closes = bars.close
         recent = closes[max(len(closes) - m - 20, 0) :]
         returns = log_returns(recent)
-        if memory.averages is None or memory.strength is None:
+        if len(self.spans) > 1:
+            rsi = np.concatenate([rsi_from_start(closes[span])[0] for span in self.spans])
+            both = [macd_from_start(closes[span])[:2] for span in self.spans]
+            line, signal = map(np.concatenate, zip(*both, strict=True))
+        elif memory.averages is None or memory.strength is None:
             rsi, memory.strength = rsi_from_start(closes)
             line, signal, memory.averages = macd_from_start(closes)
         else:
@@ -154,7 +170,7 @@ class Part:
         volumes = bars.volume[start:]
         self.whole_volumes = _sums_exactly(volumes)
         parts = {
-            "close": self.bars.close.copy() if self.first else self.bars.close,
+            "close": self.bars.close.copy() if self.gaps else self.bars.close,
             "change_1": changes(recent, 1),
             "change_5": changes(recent, 5),
             "change_20": changes(recent, 20),
@@ -172,8 +188,8 @@ class Part:
     def _defined(self, values: Floats) -> Floats:
         """Return a column as long as the part, NaN in the rows that have no answer."""
         column = padded(values, len(self.bars), np.nan)
-        if self.first:
-            column[: self.first] = np.nan
+        for gap in self.gaps:
+            column[gap] = np.nan
         return column
 
     def _trend(self, window: int) -> tuple[Floats, Floats]:
@@ -187,22 +203,24 @@ class Part:
     def _deviation(self, window: int, history: int) -> Floats:
         """Return how far VIX is from the median of the values before it, in robust standard deviations."""
         if (window, history) not in self._fears:
-            self._fears[window, history] = self._new_deviation(window, history)
+            result = joined([self._deviation_of(self.vix[span], window, history) for span in self.spans])
+            for gap in self.gaps:
+                result[gap] = np.nan
+            self._fears[window, history] = result
         return self._fears[window, history]
 
-    def _new_deviation(self, window: int, history: int) -> Floats:
-        result = np.full(len(self.bars), np.nan)
-        days = np.flatnonzero(~np.isnan(self.vix))
-        values = np.concatenate((self._earlier_fears, self.vix[days]))
+    def _deviation_of(self, vix: Floats, window: int, history: int) -> Floats:
+        result = np.full(len(vix), np.nan)
+        days = np.flatnonzero(~np.isnan(vix))
+        values = np.concatenate((self._earlier_fears, vix[days]))
         earlier = len(self._earlier_fears)
         first = max(earlier, history)
         if first >= len(values):
             return result
-        centre, spread = centres_and_spreads(values, window, first)
-        spread *= _MAD_TO_DEVIATION
+        centre, spread = self._centres.of(values, window, first)
+        spread = spread * _MAD_TO_DEVIATION
         spread[spread == 0.0] = np.nan
         result[days[first - earlier :]] = (values[first:] - centre) / spread
-        result[: self.first] = np.nan
         return result
 
 
@@ -215,9 +233,10 @@ def _sums_exactly(volumes: Floats) -> bool:
 class Memory:
     """What one part of a series leaves for the next."""
 
-    __slots__ = ("averages", "fears", "seen", "strength", "tail", "widest")
+    __slots__ = ("averages", "centres", "fears", "seen", "strength", "tail", "widest")
 
-    def __init__(self, configs: tuple[MarketConfig, ...]) -> None:
+    def __init__(self, configs: tuple[MarketConfig, ...], centres: Centres) -> None:
+        self.centres = centres
         self.seen = 0
         self.tail: Bars | None = None
         self.strength: Strength | None = None
@@ -232,9 +251,9 @@ class Memory:
 
     def take(self, bars: Bars, vix: Floats) -> Part:
         """Return the indicators of the next part, a checked one, and remember what the one after it needs."""
-        part = Part(bars, vix, self)
+        part = Part(bars, vix, self, [slice(0, len(bars))])
         self.seen += len(bars)
-        every = bars if self.tail is None else joined(self.tail.part(-_KEPT), bars)
+        every = bars if self.tail is None else joined_bars([self.tail.part(-_KEPT), bars])
         self.tail = every.part(-_KEPT) if len(every) > _KEPT else every
         self.fears = np.concatenate((self.fears, vix[~np.isnan(vix)]))[-self.widest :]
         if self.seen < _KEPT:  # all bars are still there: start anew rather than go on

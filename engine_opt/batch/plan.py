@@ -6,6 +6,7 @@ strike is rounded, or whether one contract more fits, are named in `close_calls`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from engine_opt.batch.columns import UNKNOWN, Codes, Flags, Floats
 from engine_opt.batch.requests import Requests
 from engine_opt.batch.rows import Rows, taken
-from engine_opt.model import AccountType, Action, WeekClassification, WeekColour, WeekType
+from engine_opt.batch.rules import limits_by_account
+from engine_opt.model import Action, WeekClassification, WeekColour, WeekType
 from engine_opt.protocol.normal import (
     _CENTRE,
     _CENTRE_HALF_WIDTH,
@@ -50,7 +52,6 @@ _COLOUR, _SMALL, _UNCOVERED, _RISKY, _FEAR = range(len(WHY_NOT))
 ACTIONS = tuple(Action)
 TRADES = np.array([each in _TRADES for each in ACTIONS])
 _WAIT, _ROLL = ACTIONS.index(Action.WAIT_SIGNAL), ACTIONS.index(Action.ROLL_POSITION)
-_ACCOUNTS = tuple(AccountType)
 _THURSDAY = 3  # the weekday of 1970-01-01
 _CLOSE = 1e-11  # share of a number: a hundred times what the two forms can differ by, whatever the prices
 _WHOLE_FROM = 2.0**52  # from here on a float has no fraction
@@ -120,10 +121,14 @@ def week_actions(rules: WeekRules) -> Codes:
     return np.array([ACTIONS.index(action_of(blank._replace(recommended_actions=each))) for each in labels], np.uint8)
 
 
-def limits_of(requests: Requests, rows: Rows, vix: Floats, rules: RulesConfig, symbol: str) -> Limits:
-    """Return the limits of some of the requests, at the VIX of each of these."""
-    allowed = [rules.limits(each, symbol) for each in _ACCOUNTS]
-    account = taken(requests.account, rows)
+def limits_of(
+    requests: Requests, account: Codes, rows: Rows, vix: Floats, rules: RulesConfig, symbols: Sequence[str]
+) -> Limits:
+    """Return the limits of some of the requests, at the VIX of each of these.
+
+    `account` is that of each request, counted on for each further symbol.
+    """
+    allowed, account = limits_by_account(rules, symbols), taken(account, rows)
     basis = requests.account_value if rules.size_basis == "account" else requests.portfolio_value
     money = np.array([each.size_share for each in allowed])[account] * taken(basis, rows)
     if rules.size_cap is not None:

@@ -44,13 +44,14 @@ class Proposals(NamedTuple):
 
 def propose(every: Pass, config: EngineConfig) -> Proposals:
     """Return what each week asks for, and the contracts that it needs. Raises InputError where the scalar form does."""
-    n, first, week = len(every.requests), every.first(config), every.week(config)
+    n, week = len(every.requests), every.week(config)
     table = np.full(UNKNOWN + 1, _WAIT, np.uint8)
     *actions, projected = week_actions(config.week).tolist()
     table[: len(actions)] = actions
     wanted = table[week.week_type]
     wanted[week.projected] = projected
-    wanted[:first] = UNKNOWN
+    for gap in every.unanswered(config):
+        wanted[gap] = UNKNOWN
     rows = run(np.flatnonzero(_TRADED[wanted]))
     found = _planned(every, config, wanted, rows)
     fits = found.quantity >= 1.0
@@ -98,7 +99,7 @@ def _planned(every: Pass, config: EngineConfig, wanted: Codes, rows: Rows) -> Pl
         raise InputError(
             f"atr[{row}]", 0.0, "the prices never moved: what a contract risks cannot be counted in ranges"
         )
-    limits = limits_of(requests, rows, seen.vix[rows], config.rules, every.symbol)
+    limits = limits_of(requests, every.accounts, rows, seen.vix[rows], config.rules, every.symbols)
     found = plan(terms, limits, config.plan)
     numbers = numbers_of(rows, len(requests))
     for index in found.close_calls.tolist():
@@ -108,16 +109,17 @@ def _planned(every: Pass, config: EngineConfig, wanted: Codes, rows: Rows) -> Pl
 
 def _call(every: Pass, found: PlanColumns, limits: Limits, config: EngineConfig, index: int, row: int) -> None:
     """Replace one plan by the scalar form's, from the very numbers that the streams have."""
+    stock, own = every.place(row)
     adjustment = every.adjustment(config).row(row)
-    atr = (every.exact_atr(config, row), *adjustment.reading.atr[1:])
+    atr = (stock.exact_atr(own, config.atr), *adjustment.reading.atr[1:])
     today = _EPOCH + timedelta(int(every.today[row]))
     with at_row(row):
         answer = plan_one(
-            every.week(config).row(row, every.symbol),
+            every.week(config).row(row, stock.symbol),
             adjustment._replace(reading=adjustment.reading._replace(atr=atr)),
-            every.market(config)
-            .metrics.row(int(every.requests.bar[row]))
-            ._replace(volatility_20=every.exact_volatility(config, row)),
+            every.market(config, stock)
+            .metrics.row(int(stock.requests.bar[own]))
+            ._replace(volatility_20=stock.exact_volatility(own, config.market)),
             today,
             float(at(every.requests.portfolio_value, row)),
             int(at(every.requests.shares_held, row)),

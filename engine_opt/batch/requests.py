@@ -25,7 +25,7 @@ from engine_opt.batch.columns import (
     known,
     require_bars,
 )
-from engine_opt.batch.rows import at
+from engine_opt.batch.rows import at, joined
 from engine_opt.batch.week import _answers, _bools
 from engine_opt.errors import InputError
 from engine_opt.model import (
@@ -269,6 +269,24 @@ class Requests:
             bool(at(self.can_roll, index)),
             None if favourable < 0 else favourable == 1,
         )
+
+
+def joined_requests(requests: Sequence[Requests]) -> Requests:
+    """Return the requests about several symbols after one another, unchecked; what is the same in all stays single.
+
+    Each `bar` still counts the bars of its own symbol.
+    """
+    if len(requests) == 1:
+        return requests[0]
+    every = object.__new__(Requests)
+    for field in Requests.__slots__[:-1]:
+        columns = [getattr(each, field) for each in requests]
+        first = columns[0]
+        if any(column.ndim or column.tobytes() != first.tobytes() for column in columns):
+            first = joined([np.broadcast_to(each, (len(own),)) for each, own in zip(columns, requests, strict=True)])
+        check.store(every, field, first)
+    check.store(every, "utc", requests[0].utc)
+    return every
 
 
 def week_numbers(bars: Bars) -> NDArray[np.int64]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 Rows: TypeAlias = NDArray[np.intp] | slice
 
 _T = TypeVar("_T", bound=np.generic)
+_C = TypeVar("_C")
 
 
 def at(column: NDArray[_T], index: int) -> _T:
@@ -43,3 +47,24 @@ def run(rows: NDArray[np.intp]) -> Rows:
 def numbers_of(rows: Rows, n: int) -> NDArray[np.intp]:
     """Return some of n rows as numbers."""
     return np.arange(n)[rows] if isinstance(rows, slice) else rows
+
+
+def joined(columns: Sequence[NDArray[_T]]) -> NDArray[_T]:
+    """Return the columns after one another; a single one as it is."""
+    return np.concatenate(columns) if len(columns) > 1 else columns[0]
+
+
+def part_of(columns: _C, rows: slice, **instead: Any) -> _C:
+    """Return some rows of a dataclass of columns, uncopied, and its other fields as they are or as given `instead`."""
+    values: dict[str, Any] = {}
+    kind: Any = type(columns)
+    for name in _field_names(kind):
+        value = instead[name] if name in instead else getattr(columns, name)
+        values[name] = value[rows] if name not in instead and isinstance(value, np.ndarray) else value
+    found: _C = kind(**values)
+    return found
+
+
+@lru_cache(maxsize=16)
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))

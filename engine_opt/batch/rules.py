@@ -6,7 +6,7 @@ worked out for it. What was measured, margins and reasons are in the scalar repo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -52,9 +52,10 @@ _OPTION_OF_WEEK = _option_by_week()
 class Trades(NamedTuple):
     """What is judged, a row per decision: the fields of TradeDecision and TradeContext.
 
-    `action` is a column; anything else may be a single value, without a dimension, for all rows. A number that is not
-    known is NaN, a member that is not known UNKNOWN. `days` is from today to the expiration, `weekday` is today's, counted
-    from Monday = 0. Nothing is validated here: the values must be those that the scalar records take.
+    `action` is a column; anything else may be a single value, without a dimension, for all rows. `account` is a code of
+    AccountType, counted on for each further symbol. A number that is not known is NaN, a member that is not known
+    UNKNOWN. `days` is from today to the expiration, `weekday` is today's, counted from Monday = 0. Nothing is validated
+    here: the values must be those that the scalar records take.
     """
 
     action: Codes
@@ -98,7 +99,7 @@ class _Terms(NamedTuple):
     unknown: np.uint8
     limits: tuple[AccountLimits, ...]
     config: RulesConfig
-    symbol: str
+    symbols: tuple[str, ...]
     trades: Trades
 
     def of_account(self, name: str) -> Any:
@@ -117,14 +118,19 @@ class _Terms(NamedTuple):
         return outcome
 
 
-def judge(trades: Trades, config: RulesConfig, symbol: str) -> RuleColumns:
-    """Return the outcome of every built-in rule, and the verdict, for decisions about one symbol.
+def limits_by_account(config: RulesConfig, symbols: Sequence[str]) -> tuple[AccountLimits, ...]:
+    """Return the limits of each account, for each symbol after one another."""
+    return tuple(config.limits(account, symbol) for symbol in symbols for account in _ACCOUNTS)
+
+
+def judge(trades: Trades, config: RulesConfig, symbols: tuple[str, ...]) -> RuleColumns:
+    """Return the outcome of every built-in rule, and the verdict, for decisions about these symbols.
 
     Rules of the user's own judge records, not columns: `judge` leaves their outcomes at SKIP, and `with_own` puts them in.
     """
     names = config.names
     outcome = np.full((len(names), len(trades.action)), _SKIP, np.uint8)
-    limits = tuple(config.limits(each, symbol) for each in _ACCOUNTS)
+    limits = limits_by_account(config, symbols)
     present = np.flatnonzero(np.bincount(trades.action, minlength=len(_ACTIONS))).tolist()
     of_action: dict[frozenset[Action], Flags] = {}  # several rules apply to the same actions
     for row, rule in zip(outcome, config.rules, strict=False):
@@ -133,7 +139,7 @@ def judge(trades: Trades, config: RulesConfig, symbol: str) -> RuleColumns:
             continue
         breach = _WARN if rule in config.warn_only else _FAIL
         unknown = _SKIP if rule in config.optional else _ERROR
-        found = _CHECKS[rule](_Terms(rule, breach, unknown, limits, config, symbol, trades))
+        found = _CHECKS[rule](_Terms(rule, breach, unknown, limits, config, symbols, trades))
         if all(_ACTIONS[each] in actions for each in present):
             row[:] = found
             continue
@@ -222,7 +228,7 @@ def _days_to_expiration(terms: _Terms) -> Any:
 
 
 def _entry_weekday(terms: _Terms) -> Any:
-    table = np.full((len(_ACCOUNTS), 7), _SKIP)
+    table = np.full((len(terms.limits), 7), _SKIP)
     for account, limits in enumerate(terms.limits):
         if limits.entry_weekdays is not None:
             table[account] = [_PASS if day in limits.entry_weekdays else terms.breach for day in range(7)]
@@ -230,9 +236,10 @@ def _entry_weekday(terms: _Terms) -> Any:
 
 
 def _symbol(terms: _Terms) -> Any:
+    symbols = [symbol for symbol in terms.symbols for _ in _ACCOUNTS]
     table = [
-        _SKIP if each.symbols is None else _PASS if terms.symbol in each.symbols else terms.breach
-        for each in terms.limits
+        _SKIP if each.symbols is None else _PASS if symbol in each.symbols else terms.breach
+        for each, symbol in zip(terms.limits, symbols, strict=True)
     ]
     return np.array(table)[terms.trades.account]
 

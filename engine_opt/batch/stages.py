@@ -1,6 +1,7 @@
-"""The pass through the five components over columns: `workflow.Workflow` for all requests about one symbol at once.
+"""The pass through the five components over columns: `workflow.Workflow` for all requests at once.
 
-Each stage is worked out once for each set of parameters that differs in what the stage depends on; configurations that
+The requests about several symbols are joined: at some thousand rows a symbol NumPy's calls cost as much as what they
+do, and so they are made once. Only the indicators are worked out symbol by symbol. Each stage is worked out once for each set of parameters that differs in what the stage depends on; configurations that
 differ in what comes later share its columns.
 """
 
@@ -11,23 +12,22 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from engine_opt.batch.atr import AdjustmentColumns, ReadingColumns, adjust, measure_many
-from engine_opt.batch.columns import UNKNOWN, Bars, Codes, Floats, at_row, moment
-from engine_opt.batch.market import MarketColumns, analyze_many
+from engine_opt.batch.columns import UNKNOWN, Codes, Floats, at_row, moment
+from engine_opt.batch.market import MarketColumns, analyze_together
 from engine_opt.batch.plan import ACTIONS
 from engine_opt.batch.proposals import Proposals, propose
-from engine_opt.batch.requests import Requests, week_starts
-from engine_opt.batch.rows import Rows, at, numbers_of, run, taken
-from engine_opt.batch.rules import RuleColumns, Trades, judge, with_own
+from engine_opt.batch.requests import joined_requests
+from engine_opt.batch.rows import Rows, at, joined, numbers_of, run, taken
+from engine_opt.batch.rules import RuleColumns, Trades, judge, limits_by_account, with_own
 from engine_opt.batch.sharing import Numbers, numbered
+from engine_opt.batch.stocks import Stock, accounts_by_symbol
 from engine_opt.batch.trust import KINDS, Asked, TrustCells, TrustColumns
 from engine_opt.batch.week import WeekColumns, classify_weeks
 from engine_opt.config import EngineConfig
-from engine_opt.errors import InputError
 from engine_opt.model import (
-    AccountType,
     Action,
     AdverseMoveLevel,
     DecisionKind,
@@ -42,9 +42,8 @@ from engine_opt.model import (
     WeekType,
 )
 from engine_opt.model.trade import _LARGEST_VIX, _LEAST_VIX
-from engine_opt.protocol.atr_adjustment import _LADDER, _STREAMS, ATRConfig, adverse_move
+from engine_opt.protocol.atr_adjustment import _LADDER, adverse_move
 from engine_opt.protocol.hitl_trust import HITLTrustSystem
-from engine_opt.protocol.market_condition_analyzer import CLOSES_NEEDED, MarketStream
 from engine_opt.protocol.trading_protocol_rules import TradingProtocolRulesEngine
 from engine_opt.workflow import _KINDS, Workflow
 
@@ -98,66 +97,62 @@ def nobody(_request: TrustRequest, _assessment: TrustAssessment) -> None:
 
 
 class Pass:
-    """Bars, VIX and requests of one symbol, and the stages that have been worked out for them."""
+    """The requests about some symbols, and the stages that have been worked out for them.
 
-    def __init__(
-        self,
-        bars: Bars,
-        vix: ArrayLike | None,
-        requests: Requests,
-        configs: Iterable[EngineConfig],
-        trust: Mapping[str, Any],
-        symbol: str,
-    ) -> None:
-        self.bars, self.requests, self.trust, self.symbol = bars, requests, trust, symbol
-        self.now, self.aware = requests.moments(bars)
+    The moments of all are aware ones, or none is. A row is the index of a request among those of all symbols.
+    """
+
+    def __init__(self, stocks: tuple[Stock, ...], configs: Iterable[EngineConfig], trust: Mapping[str, Any]) -> None:
+        self.stocks, self.trust, self.symbols = stocks, trust, tuple(stock.symbol for stock in stocks)
+        self.aware = stocks[0].aware
+        self.requests = requests = joined_requests([stock.requests for stock in stocks])
+        ends = np.cumsum([len(stock.requests) for stock in stocks]).tolist()
+        for stock, end in zip(stocks, ends, strict=True):
+            stock.rows = slice(end - len(stock.requests), end)
+        self.accounts = accounts_by_symbol(requests.account, stocks)
+        self.now, self.starts = (joined([getattr(stock, name) for stock in stocks]) for name in ("now", "starts"))
         self.today = self.now.astype("datetime64[D]").astype(np.int64)
-        self._rows = run(requests.bar)
-        self.starts = np.where(
-            np.isnan(requests.week_start_price), week_starts(bars)[self._rows], requests.week_start_price
-        )
         self._market_is_asked = bool(((requests.favourable < 0) & (requests.position == _CASH)).any())
         self._stages: dict[tuple[object, ...], Any] = {}
         every = tuple(configs)
         self._numbers = {id(config): numbers for config, numbers in zip(every, numbered(every), strict=True)}
         markets = {self.numbers(config).market: config.market for config in every}
         measured = {self.numbers(config).readings: config.atr for config in every}
-        self._markets = analyze_many(bars, vix, markets.values())
-        self._readings = measure_many(bars, measured.values(), symbol)
+        analyses = analyze_together([(stock.bars, stock.vix) for stock in stocks], [*markets.values()])
+        for stock, analysis in zip(stocks, analyses, strict=True):
+            stock.markets = analysis
+            stock.readings = measure_many(stock.bars, measured.values(), stock.symbol)
 
     def numbers(self, config: EngineConfig) -> Numbers:
         """Return the numbers of what a configuration consists of."""
         return self._numbers[id(config)]
 
-    def market(self, config: EngineConfig) -> MarketColumns:
-        """Return the analysis of every session."""
-        return self._markets[self.numbers(config).market]
+    def market(self, config: EngineConfig, stock: Stock) -> MarketColumns:
+        """Return the analysis of every session of one symbol."""
+        return stock.markets[self.numbers(config).market]
 
-    def readings(self, config: EngineConfig) -> ReadingColumns:
-        """Return the reading of every session."""
-        return self._readings[self.numbers(config).readings]
+    def readings(self, config: EngineConfig, stock: Stock) -> ReadingColumns:
+        """Return the reading of every session of one symbol."""
+        return stock.readings[self.numbers(config).readings]
 
-    def first(self, config: EngineConfig) -> int:
-        """Return how many rows have too little history for an answer; they come first."""
+    def place(self, row: int) -> tuple[Stock, int]:
+        """Return the symbol that a row is about, and which of the requests about it the row is."""
+        stock = next(each for each in self.stocks if row < each.rows.stop)
+        return stock, row - stock.rows.start
+
+    def unanswered(self, config: EngineConfig) -> list[slice]:
+        """Return the rows of each symbol that have too little history: the first."""
+        return [slice(each.rows.start, each.rows.start + self.first(config, each)) for each in self.stocks]
+
+    def first(self, config: EngineConfig, stock: Stock) -> int:
+        """Return how many requests about a symbol have too little history for an answer; they come first."""
         numbers = self.numbers(config)
-        return self._once(("first", numbers.market, numbers.readings), lambda: self._lacking(config))
-
-    def _lacking(self, config: EngineConfig) -> int:
-        needed = max(self.market(config).first, self.readings(config).first)
-        lacking = int(np.searchsorted(self.requests.bar, needed))
-        gaps = np.flatnonzero(np.isnan(self.starts))
-        if not gaps.size or gaps[-1] < lacking:
-            return lacking
-        last = int(gaps[-1]) + 1
-        if not np.isnan(self.starts[lacking:last]).all():
-            index = int(gaps[gaps >= lacking][0])
-            why = "there is no close before this week: give it here too, or for none of the rows up to the next week"
-            raise InputError(f"week_start_price[{index}]", None, why)
-        return last
+        key = "first", stock.symbol, numbers.market, numbers.readings
+        return self._once(key, lambda: stock.first(numbers.market, numbers.readings))
 
     def seen(self, config: EngineConfig) -> Seen:
         """Return what the market says at the bar of each request."""
-        return self._once(("seen", self.numbers(config).market), lambda: self._looked(self.market(config)))
+        return self._once(("seen", self.numbers(config).market), lambda: self._looked(config))
 
     def week(self, config: EngineConfig) -> WeekColumns:
         """Return what kind of week it was; the market says whether a put is welcome where the caller does not."""
@@ -193,29 +188,29 @@ class Pass:
 
     def answer(self, config: EngineConfig, row: int) -> EngineDecision:
         """Return the scalar form's answer to one request, from the columns of the market and of the readings."""
+        stock, own = self.place(row)
         bar, workflow = (
-            int(self.requests.bar[row]),
+            int(stock.requests.bar[own]),
             self._once(("workflow", id(config)), lambda: scalar_workflow(config, self.trust)),
         )
         now: Any = moment(self.now[row], utc=self.aware)
         return workflow.decide(
-            self.requests.row(row, self.symbol, now),
-            self.market(config).row(bar),
-            self.readings(config).row(bar),
+            stock.requests.row(own, stock.symbol, now),
+            self.market(config, stock).row(bar),
+            self.readings(config, stock).row(bar),
             float(self.starts[row]),
             nobody,
         )
 
-    def _looked(self, market: MarketColumns) -> Seen:
-        rows, metrics = self._rows, market.metrics
-        return Seen(
-            metrics.close[rows],
-            metrics.volatility_20[rows],
-            metrics.vix[rows],
-            market.condition[rows],
-            market.risk_level[rows],
-            market.confidence[rows],
-        )
+    def _looked(self, config: EngineConfig) -> Seen:
+        found: list[tuple[Any, ...]] = []
+        for stock in self.stocks:
+            rows, market = stock.taken, self.market(config, stock)
+            metrics = market.metrics
+            columns = metrics.close, metrics.volatility_20, metrics.vix
+            codes = market.condition, market.risk_level
+            found.append(tuple(column[rows] for column in (*columns, *codes, market.confidence)))
+        return Seen(*map(joined, zip(*found, strict=True)))
 
     def _classified(self, config: EngineConfig) -> WeekColumns:
         seen, requests = self.seen(config), self.requests
@@ -247,27 +242,29 @@ class Pass:
         """Return close, start and volatility, with values that pass where there are none."""
         if not lacking.any():
             return seen.close, self.starts, seen.volatility
-        price = self.bars.close[self._rows]
+        price = joined([stock.bars.close[stock.taken] for stock in self.stocks])
         return price, np.where(lacking, price, self.starts), np.where(lacking, _FAIR_VOLATILITY, seen.volatility)
 
     def _adjusted(self, config: EngineConfig) -> AdjustmentColumns:
-        readings = self._once(("taken", self.numbers(config).readings), lambda: self._taken(self.readings(config)))
+        readings = self._once(("taken", self.numbers(config).readings), lambda: self._taken(config))
         return adjust(replace(readings, config=config.atr), self.requests.account, self.seen(config).condition)
 
-    def _taken(self, readings: ReadingColumns) -> ReadingColumns:
-        """Return the readings at the bar of each request."""
-        rows = self._rows
-        columns = {each.name: getattr(readings, each.name) for each in fields(readings)}
-        at_rows: dict[str, Any] = {
-            name: column[rows] for name, column in columns.items() if isinstance(column, np.ndarray)
+    def _taken(self, config: EngineConfig) -> ReadingColumns:
+        """Return the readings at the bar of each request; of several symbols, `first` is that of the first."""
+        found = [self.readings(config, stock) for stock in self.stocks]
+        names = [each.name for each in fields(found[0]) if isinstance(getattr(found[0], each.name), np.ndarray)]
+        columns: dict[str, Any] = {
+            name: joined([getattr(own, name)[stock.taken] for own, stock in zip(found, self.stocks, strict=True)])
+            for name in names
         }
-        first = int(np.searchsorted(self.requests.bar, readings.first))
-        return replace(readings, **at_rows, first=first)
+        return replace(found[0], **columns, first=self.stocks[0].first_reading(self.numbers(config).readings))
 
     def _moved(self, config: EngineConfig) -> Adverse:
-        held = np.broadcast_to(self.requests.position != _CASH, (len(self.requests),))
+        held = np.array(np.broadcast_to(self.requests.position != _CASH, (len(self.requests),)))
+        for gap in self.unanswered(config):
+            held[gap] = False
         move, level = np.full(len(held), np.nan), np.full(len(held), UNKNOWN, np.uint8)
-        rows = run(np.flatnonzero(held[self.first(config) :]) + self.first(config))
+        rows = run(np.flatnonzero(held))
         price, atr = self.seen(config).close[rows], self.adjustment(config).readings.atr[rows, 0]
         self.refuse(config, rows, ~(atr > 0.0))
         reference = self.week(config).reference_price[rows]
@@ -278,9 +275,9 @@ class Pass:
             levels += moved > limit if step == len(_LADDER) - 1 else moved >= limit
             close |= np.abs(moved - limit) <= _CLOSE * (1.0 + reference / atr)
         for index in np.flatnonzero(close).tolist():
-            row = int(numbers_of(rows, len(held))[index])
-            exact = self.exact_atr(config, row)
-            position = _POSITIONS[at(self.requests.position, row)]
+            stock, own = self.place(int(numbers_of(rows, len(held))[index]))
+            exact = stock.exact_atr(own, config.atr)
+            position = _POSITIONS[at(stock.requests.position, own)]
             answer = adverse_move(position, float(reference[index]), float(price[index]), exact)
             moved[index], levels[index] = answer.move_in_atr, _LEVELS.index(answer.level)
         move[rows], level[rows] = moved, levels
@@ -292,18 +289,6 @@ class Pass:
         own = np.minimum(np.minimum(own, self.seen(config).confidence), self.adjustment(config).confidence)
         given = self.requests.confidence
         return own if np.isnan(given).all() else np.where(np.isnan(given), own, given)
-
-    def exact_volatility(self, config: EngineConfig, row: int) -> float:
-        """Return the volatility over 20 sessions at a request's bar, as the stream has it."""
-        bar, stream = int(self.requests.bar[row]), MarketStream(config.market)
-        for index in range(bar - CLOSES_NEEDED + 1, bar + 1):
-            stream.update(self.bars.row(index))
-        return stream.metrics().volatility_20
-
-    def exact_atr(self, config: EngineConfig, row: int) -> float:
-        """Return the average true range that is judged, as the stream has it; all close calls share one stream."""
-        exact = self._once(("ranges", self.numbers(config).readings), lambda: _exact_ranges(self.bars, config.atr))
-        return exact[int(self.requests.bar[row])]
 
     def _ruled(self, config: EngineConfig) -> Judged:
         proposals, requests, seen, week = self.proposals(config), self.requests, self.seen(config), self.week(config)
@@ -319,7 +304,7 @@ class Pass:
             days[~known] = contracts[~known] = np.nan
         trades = Trades(
             proposals.proposed[rows],
-            taken(requests.account, rows),
+            taken(self.accounts, rows),
             contracts,
             proposals.delta[rows],
             proposals.strike[rows],
@@ -338,7 +323,7 @@ class Pass:
             vix,
             taken(requests.vix_mean, rows),
         )
-        found = judge(trades, config.rules, self.symbol)
+        found = judge(trades, config.rules, self.symbols)
         if config.rules.extra:
             found = with_own(found, self._own_rules(config, numbers_of(rows, len(requests))), config.rules)
         return Judged(rows, found)
@@ -359,10 +344,9 @@ class Pass:
         rows = judged.rows if passed.all() else run(numbers_of(judged.rows, len(requests))[passed])
         kind = _KIND_OF[proposals.proposed[rows]]
         value = taken(requests.portfolio_value, rows)
-        limits = [config.rules.limits(each, self.symbol).max_drawdown for each in AccountType]
-        broken = (requests.portfolio_risk > config.rules.max_portfolio_risk) | (
-            requests.drawdown > np.array(limits)[requests.account]
-        )
+        limits = np.array([each.max_drawdown for each in limits_by_account(config.rules, self.symbols)])
+        broken = requests.portfolio_risk > config.rules.max_portfolio_risk
+        broken = broken | (requests.drawdown > limits[self.accounts])
         asked = Asked(
             numbers_of(rows, len(requests)),
             kind,
@@ -403,17 +387,6 @@ class Pass:
             self._stages[key] = work_out()
         found: _T = self._stages[key]
         return found
-
-
-def _exact_ranges(bars: Bars, config: ATRConfig) -> list[float]:
-    """Return the average true range that is judged at every bar, as the scalar stream has it; NaN before it is there."""
-    average = _STREAMS[config.smoothing](config.periods[0])
-    found, before = [], None
-    for high, low, close in zip(bars.high.tolist(), bars.low.tolist(), bars.close.tolist(), strict=True):
-        average.update(high - low if before is None else max(high, before) - min(low, before))
-        before = close
-        found.append(average.value if average.ready else np.nan)
-    return found
 
 
 def _without(weeks: WeekColumns, rows: NDArray[np.intp]) -> WeekColumns:

@@ -66,7 +66,8 @@ class TrustCells:
     def __init__(self, config: TrustConfig, state: Mapping[str, Any]) -> None:
         """Take a state that `HITLTrustSystem.save` returned; raises StateError where it does not fit `config`."""
         self._config = config
-        self._aware: bool | None = HITLTrustSystem.restore(config, state).save()["aware"]  # and all else is checked
+        HITLTrustSystem.restore(config, state)  # everything is checked there
+        self._aware: bool | None = state["aware"]
         judgement = Judgement(config)
         cells = {(kind, component): Cell(judgement) for kind in KINDS for component in config.components[kind]}
         for saved in state["cells"]:

@@ -218,7 +218,7 @@ def _classify(weeks: _Weeks, rules: WeekRules) -> WeekColumns:
         held,
         movement,
         week_movement,
-        np.searchsorted(_CATEGORY_BOUNDS, week_movement, side="right").astype(np.uint8),
+        _categories(week_movement),
         reference,
         reference_price,
         lower,
@@ -300,6 +300,14 @@ def _cells(movement: Floats, ladder: NDArray[np.intp], table: _Table) -> NDArray
     for bounds in table.bounds:
         cell += movement >= bounds.take(ladder)
     return cell
+
+
+def _categories(movement: Floats) -> Codes:
+    """Return which category each movement belongs to; a bound belongs to the one above it."""
+    category = np.zeros(len(movement), np.uint8)
+    for bound in _CATEGORY_BOUNDS:
+        category += movement >= bound
+    return category
 
 
 def movements(reference: Floats, price: Floats) -> Floats:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine_opt import ConfigError, InputError, data
 from engine_opt.batch import indicators as ind
 from engine_opt.batch.ranks import centres_and_spreads, counts_before
-from engine_opt.batch.recursion import smoothed
+from engine_opt.batch.recursion import Average, exponential, smoothed, smoothed_together, wilder
 from engine_opt.batch.windows import lines, sums, sums_and_squares
 from engine_opt.protocol import indicators as plain
 from engine_opt.protocol.indicators import Line, mean_and_deviation
@@ -168,7 +168,19 @@ def test_recursion_in_blocks_is_the_recursion(n, period):
     for value in values.tolist():
         before = keep * before + take * value
         expected.append(before)
-    np.testing.assert_allclose(smoothed(values, keep, take, 0.7), expected, rtol=1e-14)
+    np.testing.assert_allclose(smoothed(values, Average(keep, take), 0.7), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("n", [0, 1, 40, 6150, 13_000])
+def test_averages_together_are_those_of_each(n):
+    """Of one series or of a row each, with room in front."""
+    rows = np.random.default_rng(n).random((3, n))
+    averages, before = (wilder(14), exponential(26), wilder(14)), (0.7, 0.2, 0.0)
+    for values in (rows, rows[1]):
+        together = smoothed_together(values, averages, before, lead=5)
+        assert together.shape == (3, n + 5)
+        for i, row in enumerate(np.broadcast_to(values, (3, n))):
+            assert together[i, 5:].tolist() == smoothed(row, averages[i], before[i]).tolist()
 
 
 @settings(max_examples=40, deadline=None)

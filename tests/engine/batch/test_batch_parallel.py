@@ -74,7 +74,7 @@ def test_the_order_is_that_of_the_symbols_and_configurations(markets, trust, exp
     assert all([each.config for each in columns] == CONFIGS for columns in expected.values())
     assert all(each.symbol == symbol for symbol, columns in expected.items() for each in columns)
     for per_task in (1, 3, 99):
-        assert same(decide_all(markets, CONFIGS, trust=trust, per_task=per_task), expected)
+        assert same(decide_all(markets, CONFIGS, Backwards(), trust, per_task=per_task), expected)
     assert decide_all(markets, []) == dict.fromkeys(markets, ())
     assert decide_all({}, CONFIGS) == {}
 

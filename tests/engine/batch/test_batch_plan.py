@@ -176,11 +176,13 @@ def test_any_plans_are_made_as_one_by_one(walk, seed, share):
 def test_limits_that_are_the_same_for_all_rows_stay_single():
     """What the requests do not vary has no dimension, and its row is the same everywhere."""
     requests = Requests.of([1, 2, 3], "GEN", "cash", 1e5, 1e6, 0.0, 0.0)
-    limits = limits_of(requests, np.arange(3), np.full(3, 30.0), RulesConfig(), "X")
+    limits = limits_of(requests, requests.account, np.arange(3), np.full(3, 30.0), RulesConfig(), ("X",))
     assert all(np.ndim(column) == 0 for column in limits)
     assert limits.row(2) == limits.row(0) == PlanLimits(1, 10, 40.0, 50.0, 95_000.0, 0.05, 100)
     red = Requests.of([1, 2, 3], "GEN", "cash", 1e5, 1e6, 0.0, 0.0, week_colour=["red", None, "chop"], vix_mean=10.0)
-    limits = limits_of(red, np.arange(3), np.array([30.0, 10.0, np.nan]), RulesConfig(size_cap=5e4), "X")
+    limits = limits_of(
+        red, red.account, np.arange(3), np.array([30.0, 10.0, np.nan]), RulesConfig(size_cap=5e4), ("X",)
+    )
     assert [limits.row(i).delta_high for i in range(3)] == [45.0, 50.0, 40.0]
     assert [limits.row(i).most_contracts for i in range(3)] == [1, None, None]
     assert limits.row(0).money == 5e4

@@ -141,7 +141,7 @@ def records(trades, index, symbol):
 def test_any_decisions_are_judged_as_one_by_one(seed, name, symbol):
     """Every rule, action, account and colour; missing inputs and numbers on their limits."""
     config, trades = CONFIGS[name], random_trades(np.random.default_rng(seed), 60)
-    columns, engine = judge(trades, config, symbol), TradingProtocolRulesEngine(config)
+    columns, engine = judge(trades, config, (symbol,)), TradingProtocolRulesEngine(config)
     assert columns.rules == config.names
     for index in range(len(columns)):
         report = engine.validate(*records(trades, index, symbol))
@@ -153,7 +153,7 @@ def test_every_rule_has_every_outcome_that_it_can():
     """The comparison above is about failures and errors too, not about passes alone."""
     seen = {rule: set() for rule in RULES}
     for config in CONFIGS.values():
-        columns = judge(random_trades(np.random.default_rng(1), 4000), config, "MSFT")
+        columns = judge(random_trades(np.random.default_rng(1), 4000), config, ("MSFT",))
         for rule, column in zip(columns.rules, columns.outcome.T, strict=True):
             seen[rule] |= {*members(RuleOutcome, column)}
     passed, failed, error = RuleOutcome.PASS, RuleOutcome.FAIL, RuleOutcome.ERROR
@@ -176,7 +176,7 @@ def test_single_values_stand_for_columns():
         )
         single = Trades(*map(np.asarray, single))
         for config in CONFIGS.values():
-            one, three = judge(trades, config, "MSFT"), judge(single, config, "MSFT")
+            one, three = judge(trades, config, ("MSFT",)), judge(single, config, ("MSFT",))
             assert three.outcome.tolist() == one.outcome.tolist() * 3
             assert three.verdict.tolist() == one.verdict.tolist() * 3
 
@@ -185,7 +185,7 @@ def test_no_decisions():
     """An empty column has an outcome per rule, and no row."""
     trades = random_trades(np.random.default_rng(0), 0)
     for config in CONFIGS.values():
-        columns = judge(trades, config, "X")
+        columns = judge(trades, config, ("X",))
         assert (columns.outcome.shape, len(columns)) == ((0, len(config.names)), 0)
 
 
@@ -212,7 +212,7 @@ class Never:
 def test_the_users_own_rules_weigh_in_the_verdict(outcome, verdict):
     """Their outcomes come from elsewhere, the verdict from all of them."""
     config = RulesConfig(rules=(), extra=(Never(),))
-    columns = judge(random_trades(np.random.default_rng(0), 1), config, "X")
+    columns = judge(random_trades(np.random.default_rng(0), 1), config, ("X",))
     assert members(RuleOutcome, columns.outcome[0]) == [RuleOutcome.SKIP]
     own = np.array([[tuple(RuleOutcome).index(outcome)]], np.uint8)
     judged = with_own(columns, own, config)
