@@ -44,7 +44,7 @@ from engine_opt.protocol.week_classifier import WeekClassifier
 Ask = Callable[[TrustRequest, TrustAssessment], HumanAnswer | None]
 """Put a request to whoever answers; None while there is no answer."""
 
-_KINDS = {
+DECISION_KINDS = {
     Action.SELL_PUT: DecisionKind.TRADE_ENTRY,
     Action.SELL_CALL: DecisionKind.TRADE_ENTRY,
     Action.INCREASE_POSITION: DecisionKind.TRADE_ENTRY,
@@ -253,7 +253,7 @@ class Workflow:
         proposal: TradeDecision,
     ) -> TrustRequest:
         """Return the request that trust is asked with; of an adjustment it is told how much money is at risk."""
-        book, kind = request.book, _KINDS[proposal.action]
+        book, kind = request.book, DECISION_KINDS[proposal.action]
         impact = None
         if kind is _ADJUSTMENT and proposal.max_risk is not None:
             impact = proposal.max_risk * book.portfolio_value

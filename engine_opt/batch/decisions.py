@@ -42,7 +42,7 @@ from engine_opt.model import (
     WeekType,
     check_symbol,
 )
-from engine_opt.protocol.atr_adjustment import _PUT_ACTIONS, _STOCK_ACTIONS
+from engine_opt.protocol.atr_adjustment import PUT_ACTIONS, STOCK_ACTIONS
 from engine_opt.protocol.hitl_trust import HITLTrustSystem
 from engine_opt.workflow import Workflow
 
@@ -154,7 +154,7 @@ class DecisionColumns:
             return None
         level = _LEVELS[self.adverse_level[index]]
         put = at(self.requests.position, index) == _PUT
-        return AdverseMove(level, float(self.adverse_in_atr[index]), (_PUT_ACTIONS if put else _STOCK_ACTIONS)[level])
+        return AdverseMove(level, float(self.adverse_in_atr[index]), (PUT_ACTIONS if put else STOCK_ACTIONS)[level])
 
     def _proposal(self, index: int) -> TradeDecision | None:
         if self.proposed[index] == UNKNOWN:

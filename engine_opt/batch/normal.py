@@ -42,7 +42,7 @@ _MIDDLE = (
         1.23033935480374942e3,
     ),
 )
-_FAR = (
+FAR = (
     (
         1.63153871373020978e-2,
         3.05326634961232344e-1,
@@ -81,7 +81,7 @@ def erfc(x: Floats) -> Floats:
     if far.size:
         value = size[far]
         inverse = 1.0 / (value * value)
-        tail = (_ONE_OVER_ROOT_PI - inverse * _ratio(_FAR, inverse)) / value
+        tail = (_ONE_OVER_ROOT_PI - inverse * _ratio(FAR, inverse)) / value
         result[far] = _exp_of_minus_square(value) * tail
     return np.where(x < -_SMALL_UNTIL, 2.0 - result, result)
 

@@ -18,20 +18,20 @@ from engine_opt.batch.rows import Rows, taken
 from engine_opt.batch.rules import limits_by_account
 from engine_opt.model import Action, WeekClassification, WeekColour, WeekType
 from engine_opt.protocol.normal import (
-    _CENTRE,
-    _CENTRE_HALF_WIDTH,
-    _FAR,
-    _NEAR,
-    _NEAR_TAIL,
+    CENTRE,
+    CENTRE_HALF_WIDTH,
+    FAR,
+    NEAR,
+    NEAR_TAIL,
 )
 from engine_opt.protocol.planning import (
-    _FRIDAY,
-    _LARGEST_DELTA,
-    _LEAST_DELTA,
-    _MONEY_DIGITS,
-    _TOO_RISKY,
-    _TRADES,
     DAYS_PER_YEAR,
+    FRIDAY,
+    LARGEST_DELTA,
+    LEAST_DELTA,
+    MONEY_DIGITS,
+    PLANNED_TRADES,
+    TOO_RISKY,
     PlanConfig,
     PlanLimits,
     action_of,
@@ -43,14 +43,14 @@ WHY_NOT = (
     "the colour of the week allows no entry",
     "the account is too small for one contract",
     "there are not shares enough to cover one contract",
-    _TOO_RISKY,
+    TOO_RISKY,
     "VIX is too far above its mean for any contract",
 )
 """What can stand in the way of the action that a week asks for; a column of reasons holds indices of these."""
 
 _COLOUR, _SMALL, _UNCOVERED, _RISKY, _FEAR = range(len(WHY_NOT))
 ACTIONS = tuple(Action)
-TRADES = np.array([each in _TRADES for each in ACTIONS])
+TRADES = np.array([each in PLANNED_TRADES for each in ACTIONS])
 _WAIT, _ROLL = ACTIONS.index(Action.WAIT_SIGNAL), ACTIONS.index(Action.ROLL_POSITION)
 _THURSDAY = 3  # the weekday of 1970-01-01
 _CLOSE = 1e-11  # share of a number: a hundred times what the two forms can differ by, whatever the prices
@@ -165,8 +165,8 @@ def plan(terms: Terms, limits: Limits, config: PlanConfig) -> PlanColumns:
     """Return what the protocol would do about each week."""
     expiration = expiries(terms.today, terms.days, limits.days_low, limits.days_high)
     years = (expiration - terms.today) / DAYS_PER_YEAR
-    delta = np.maximum(terms.delta, np.maximum(limits.delta_low, _LEAST_DELTA))
-    delta = np.minimum(delta, np.minimum(limits.delta_high, _LARGEST_DELTA))
+    delta = np.maximum(terms.delta, np.maximum(limits.delta_low, LEAST_DELTA))
+    delta = np.minimum(delta, np.minimum(limits.delta_high, LARGEST_DELTA))
     spread = np.maximum(terms.volatility, config.volatility_floor)
     spread *= np.sqrt(years)
     deviations = normal_quantiles(delta / 100.0)
@@ -207,7 +207,7 @@ def expiries(
 ) -> NDArray[np.int64]:
     """Return the Friday nearest to `days` from each day among those `low` to `high` days away; the day itself if none."""
     wanted = np.minimum(np.maximum(days, low), high)
-    first = _FRIDAY - _THURSDAY - today - low
+    first = FRIDAY - _THURSDAY - today - low
     first -= 7 * (first // 7)
     first += low
     last = first + 7 * ((high - first) // 7)
@@ -221,13 +221,13 @@ def expiries(
 def normal_quantiles(p: Floats) -> Floats:
     """Return `normal_quantile` of each p, strictly between 0 and 1, in the same steps."""
     centred = p - 0.5
-    inner = _CENTRE_HALF_WIDTH * _CENTRE_HALF_WIDTH - centred * centred
-    result: Floats = centred * _ratio(_CENTRE, inner)
-    outside = np.flatnonzero(np.abs(centred) > _CENTRE_HALF_WIDTH)
+    inner = CENTRE_HALF_WIDTH * CENTRE_HALF_WIDTH - centred * centred
+    result: Floats = centred * _ratio(CENTRE, inner)
+    outside = np.flatnonzero(np.abs(centred) > CENTRE_HALF_WIDTH)
     if outside.size:
         own, side = p[outside], centred[outside]
         depth = np.sqrt(-np.log(np.where(side < 0.0, own, 1.0 - own)))
-        tail = np.where(depth <= _NEAR_TAIL, _ratio(_NEAR, depth - 1.6), _ratio(_FAR, depth - _NEAR_TAIL))
+        tail = np.where(depth <= NEAR_TAIL, _ratio(NEAR, depth - 1.6), _ratio(FAR, depth - NEAR_TAIL))
         result[outside] = np.where(side < 0.0, -tail, tail)
     return result
 
@@ -252,7 +252,7 @@ def _rounded(prices: Floats) -> tuple[Floats, Flags]:
 
     A price of whose half the last bits of an exponential could decide is left to the scalar form altogether.
     """
-    scale = 10.0**_MONEY_DIGITS
+    scale = 10.0**MONEY_DIGITS
     scaled = prices * scale
     whole = np.rint(scaled)
     close = ~((np.abs(scaled - whole) < 0.5 - scaled * _CLOSE) & (scaled < _WHOLE_FROM))

@@ -38,7 +38,7 @@ from engine_opt.model import (
     WeekContext,
     WeekRequest,
 )
-from engine_opt.model.trade import _ACCOUNT_ROUNDING, _LARGEST_VIX, _LEAST_VIX, LARGEST_MONEY
+from engine_opt.model.trade import ACCOUNT_ROUNDING, LARGEST_MONEY, LARGEST_VIX, LEAST_VIX
 
 _ACCOUNTS, _POSITIONS, _COLOURS = tuple(AccountType), tuple(Position), tuple(WeekColour)
 _MOST_DAYS = 3660.0
@@ -213,14 +213,14 @@ class Requests:
     def _good(self) -> Flags:
         """Return which rows the scalar records take; NaN fails every comparison but those that are made for it."""
         account, portfolio = self.account_value, self.portfolio_value
-        good = (account > 0.0) & (account <= portfolio * (1.0 + _ACCOUNT_ROUNDING))
+        good = (account > 0.0) & (account <= portfolio * (1.0 + ACCOUNT_ROUNDING))
         good = good & (portfolio > 0.0) & (portfolio <= LARGEST_MONEY) & (account <= LARGEST_MONEY)
         for share in (self.portfolio_risk, self.drawdown):
             good = good & (share >= 0.0) & (share <= 1.0)
         good = good & (self.shares_held >= 0) & (self.shares_held <= LARGEST_VOLUME)
         for price in (self.strike, self.cost_basis, self.week_start_price):
             good = good & (((price > 0.0) & (price < np.inf)) | np.isnan(price))
-        bands = ((self.vix_mean, _LEAST_VIX, _LARGEST_VIX), (self.confidence, 0.0, 1.0))
+        bands = ((self.vix_mean, LEAST_VIX, LARGEST_VIX), (self.confidence, 0.0, 1.0))
         for number, low, high in (*bands, (self.days_to_expiration, 0.0, _MOST_DAYS)):
             good = good & (((number >= low) & (number <= high)) | np.isnan(number))
         whole = (self.minute >= 0.0) & (self.minute < _MINUTES) & (self.minute == np.rint(self.minute))

@@ -24,7 +24,7 @@ from engine_opt.model import (
     WeekColour,
     WeekType,
 )
-from engine_opt.protocol.rule_checks import _CALL_WEEKS, _EITHER, _PUT_WEEKS
+from engine_opt.protocol.rule_checks import CALL_WEEKS, EITHER, PUT_WEEKS
 from engine_opt.protocol.rules_config import RULES, AccountLimits, RulesConfig
 
 OUTCOMES, VERDICTS = tuple(RuleOutcome), tuple(Verdict)
@@ -42,7 +42,7 @@ _PUT, _CALL, _NEITHER = range(3)
 def _option_by_week() -> NDArray[np.uint8]:
     table = np.full(UNKNOWN + 1, _NEITHER, np.uint8)
     for code, week in enumerate(WeekType):
-        table[code] = _PUT if week in _PUT_WEEKS else _CALL if week in _CALL_WEEKS else _NEITHER
+        table[code] = _PUT if week in PUT_WEEKS else _CALL if week in CALL_WEEKS else _NEITHER
     return table
 
 
@@ -216,7 +216,7 @@ def _by_week(terms: _Terms, put: Any, call: Any, neither: Any) -> Any:
     return np.where(either, np.where(option == _PUT, put, np.where(option == _CALL, call, neither)), usual)
 
 
-_IS_EITHER = np.array([each in _EITHER for each in _ACTIONS])
+_IS_EITHER = np.array([each in EITHER for each in _ACTIONS])
 
 
 def _days_to_expiration(terms: _Terms) -> Any:

@@ -41,11 +41,11 @@ from engine_opt.model import (
     Verdict,
     WeekType,
 )
-from engine_opt.model.trade import _LARGEST_VIX, _LEAST_VIX
-from engine_opt.protocol.atr_adjustment import _LADDER, adverse_move
+from engine_opt.model.trade import LARGEST_VIX, LEAST_VIX
+from engine_opt.protocol.atr_adjustment import LADDER, adverse_move
 from engine_opt.protocol.hitl_trust import HITLTrustSystem
 from engine_opt.protocol.trading_protocol_rules import TradingProtocolRulesEngine
-from engine_opt.workflow import _KINDS, Workflow
+from engine_opt.workflow import DECISION_KINDS, Workflow
 
 _T = TypeVar("_T")
 
@@ -55,7 +55,9 @@ _CASH = _POSITIONS.index(Position.CASH)
 _EXTREME = _RISKS.index(MarketRiskLevel.EXTREME)
 _RECOVERY = _WEEKS.index(WeekType.C_REC)
 _REJECTED = tuple(Verdict).index(Verdict.REJECTED)
-_KIND_OF = np.array([KINDS.index(_KINDS[each]) if each in _KINDS else UNKNOWN for each in ACTIONS], np.uint8)
+_KIND_OF = np.array(
+    [KINDS.index(DECISION_KINDS[each]) if each in DECISION_KINDS else UNKNOWN for each in ACTIONS], np.uint8
+)
 _ADJUSTMENT = KINDS.index(DecisionKind.POSITION_ADJUSTMENT)
 _CLOSE = 1e-11  # average true ranges: a hundred times what the two forms can differ by
 _THURSDAY = 3  # the weekday of 1970-01-01
@@ -271,8 +273,8 @@ class Pass:
         moved = (reference - price) / atr
         levels = np.zeros(len(moved), np.uint8)
         close = np.zeros(len(moved), np.bool_)
-        for step, limit in enumerate(_LADDER):
-            levels += moved > limit if step == len(_LADDER) - 1 else moved >= limit
+        for step, limit in enumerate(LADDER):
+            levels += moved > limit if step == len(LADDER) - 1 else moved >= limit
             close |= np.abs(moved - limit) <= _CLOSE * (1.0 + reference / atr)
         for index in np.flatnonzero(close).tolist():
             stock, own = self.place(int(numbers_of(rows, len(held))[index]))
@@ -294,7 +296,7 @@ class Pass:
         proposals, requests, seen, week = self.proposals(config), self.requests, self.seen(config), self.week(config)
         rows = run(np.flatnonzero(proposals.proposed != UNKNOWN))
         vix, quantity = seen.vix[rows], proposals.quantity[rows]
-        self.refuse(config, rows, (vix < _LEAST_VIX) | (vix > _LARGEST_VIX))
+        self.refuse(config, rows, (vix < LEAST_VIX) | (vix > LARGEST_VIX))
         today, expiration = self.today[rows], proposals.expiration[rows]
         lowest = np.array([config.week.priors[each].expected_return[0] for each in WeekType])
         known = quantity > 0

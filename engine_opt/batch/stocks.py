@@ -15,7 +15,7 @@ from engine_opt.batch.requests import Requests, week_starts
 from engine_opt.batch.rows import run
 from engine_opt.errors import InputError
 from engine_opt.model import AccountType
-from engine_opt.protocol.atr_adjustment import _STREAMS, ATRConfig
+from engine_opt.protocol.atr_adjustment import STREAMS, ATRConfig
 from engine_opt.protocol.market_condition_analyzer import CLOSES_NEEDED, MarketStream
 from engine_opt.protocol.market_scoring import MarketConfig
 
@@ -94,7 +94,7 @@ def accounts_by_symbol(account: Codes, stocks: Sequence[Stock]) -> NDArray[Any]:
 
 def _exact_ranges(bars: Bars, config: ATRConfig) -> list[float]:
     """Return the average true range that is judged at every bar, as the scalar stream has it; NaN before it is there."""
-    average = _STREAMS[config.smoothing](config.periods[0])
+    average = STREAMS[config.smoothing](config.periods[0])
     found, before = [], None
     for high, low, close in zip(bars.high.tolist(), bars.low.tolist(), bars.close.tolist(), strict=True):
         average.update(high - low if before is None else max(high, before) - min(low, before))

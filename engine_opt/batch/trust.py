@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engine_opt.batch.columns import Codes, Flags, Floats, Times, moment
 from engine_opt.errors import InputError
 from engine_opt.model import AutonomyMode, DecisionKind, TrustLevel, TrustPhase
-from engine_opt.protocol.hitl_trust import _GUARDED_PHASES, _LOW, HITLTrustSystem
+from engine_opt.protocol.hitl_trust import GUARDED_PHASES, LOW_TRUST, HITLTrustSystem
 from engine_opt.protocol.trust_cells import FIELDS, Cell, Judgement
 from engine_opt.protocol.trust_config import TrustConfig
 
@@ -117,19 +117,19 @@ class TrustCells:
             in_force = np.searchsorted(config.level_bounds, bound, side="right")
             rank = np.minimum(rank, np.minimum(in_force, cell.level))
         learnt = min(cell.right for cell in cells) >= config.learning_after
-        phase = np.where((rank > _LOW) & learnt, rank - 1, 0)
+        phase = np.where((rank > LOW_TRUST) & learnt, rank - 1, 0)
         return _Standing(rank.astype(np.uint8), phase.astype(np.uint8), own.min(axis=0), bounds)
 
     def _modes(self, asked: Asked, found: _Standing) -> Codes:
         """Return who has the last word, by the limits of the configuration: the steps of the scalar gate."""
         config, confidence, phase = self._config, asked.confidence, found.phase
-        forbidden = found.level <= _LOW
+        forbidden = found.level <= LOW_TRUST
         if forbidden.all():
             return np.full(len(forbidden), _HUMAN)
         mode = np.zeros(len(forbidden), np.uint8)
         for limits in self._thresholds:
             mode += confidence < limits.take(phase)
-        forbidden |= (asked.kind == _EMERGENCY) | (asked.risk_breach & (phase < _GUARDED_PHASES))
+        forbidden |= (asked.kind == _EMERGENCY) | (asked.risk_breach & (phase < GUARDED_PHASES))
         forbidden |= (confidence < config.human_confidence) | (found.least < config.human_bound)
         restrained = asked.recovery | (confidence < config.approval_confidence)
         restrained |= asked.impact > config.approval_impact  # not known is above nothing

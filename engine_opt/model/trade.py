@@ -16,13 +16,12 @@ from engine_opt.model.week import WeekType
 
 LARGEST_QUANTITY = 10**9  # contracts: more than any exchange has, and no notional overflows a float
 LARGEST_MONEY = 1e18  # account currency
-LARGEST_VIX = 1000.0
 
 # VIX was never below 8; what is below 1 is a fraction that was given for index points.
-_LEAST_VIX, _LARGEST_VIX = 1.0, 1000.0
+LEAST_VIX, LARGEST_VIX = 1.0, 1000.0
 
 _SHARE = "a share: 0.05 means 5 %"
-_ACCOUNT_ROUNDING = 1e-9  # the accounts of a portfolio are added up in floats
+ACCOUNT_ROUNDING = 1e-9  # the accounts of a portfolio are added up in floats
 
 
 class Action(StrEnum):
@@ -199,8 +198,8 @@ class TradeContext:
             and type(self.market_condition) is MarketConditionKind
             and type(self.week_type) is WeekType
             and (self.week_colour is None or type(self.week_colour) is WeekColour)
-            and (vix is None or (type(vix) is float and 1.0 <= vix <= LARGEST_VIX))
-            and (mean is None or (type(mean) is float and 1.0 <= mean <= LARGEST_VIX))
+            and (vix is None or (type(vix) is float and LEAST_VIX <= vix <= LARGEST_VIX))
+            and (mean is None or (type(mean) is float and LEAST_VIX <= mean <= LARGEST_VIX))
         ):
             return
         self._check()
@@ -224,10 +223,10 @@ class TradeContext:
         if self.shares_held is not None:
             _whole("shares_held", self.shares_held, 0, int(LARGEST_VOLUME), "shares")
         vix, mean = self.vix, self.vix_mean
-        if vix is not None and not (type(vix) is float and _LEAST_VIX <= vix <= _LARGEST_VIX):
-            check.store(self, "vix", check.between("vix", vix, _LEAST_VIX, _LARGEST_VIX, "index points"))
-        if mean is not None and not (type(mean) is float and _LEAST_VIX <= mean <= _LARGEST_VIX):
-            check.store(self, "vix_mean", check.between("vix_mean", mean, _LEAST_VIX, _LARGEST_VIX, "index points"))
+        if vix is not None and not (type(vix) is float and LEAST_VIX <= vix <= LARGEST_VIX):
+            check.store(self, "vix", check.between("vix", vix, LEAST_VIX, LARGEST_VIX, "index points"))
+        if mean is not None and not (type(mean) is float and LEAST_VIX <= mean <= LARGEST_VIX):
+            check.store(self, "vix_mean", check.between("vix_mean", mean, LEAST_VIX, LARGEST_VIX, "index points"))
         self._check_words()
 
     def _check_numbers(self) -> None:
@@ -236,7 +235,7 @@ class TradeContext:
         check.store(self, "portfolio_value", portfolio)
         if self.account_value is not None:
             account = _money("account_value", self.account_value)
-            if account > portfolio * (1.0 + _ACCOUNT_ROUNDING):
+            if account > portfolio * (1.0 + ACCOUNT_ROUNDING):
                 raise InputError("account_value", account, f"it is more than portfolio_value={portfolio!r}")
             check.store(self, "account_value", account)
         if self.portfolio_risk is not None:

@@ -58,7 +58,7 @@ __all__ = [
     "volatility_trend",
 ]
 
-_STREAMS: Mapping[str, type[WilderATR | SimpleATR]] = Table(
+STREAMS: Mapping[str, type[WilderATR | SimpleATR]] = Table(
     {"wilder": WilderATR, "sma": SimpleATR, "ema": ExponentialATR}
 )
 _SERIES = Table({"wilder": indicators.wilder_atr, "sma": indicators.sma_atr, "ema": indicators.ema_atr})
@@ -70,15 +70,15 @@ _TREND_LINE = Line(TREND_CLOSES)
 
 _FALLING, _STABLE, _RISING = Direction.FALLING, Direction.STABLE, Direction.RISING
 
-_LADDER = (0.5, 1.0, 1.5)
+LADDER = (0.5, 1.0, 1.5)
 _LADDER_LEVELS = tuple(AdverseMoveLevel)
-_PUT_ACTIONS = {
+PUT_ACTIONS = {
     AdverseMoveLevel.NONE: (),
     AdverseMoveLevel.MONITOR: ("monitor_closely",),
     AdverseMoveLevel.CONSIDER_ADJUSTING: ("consider_adjusting",),
     AdverseMoveLevel.ACT: ("roll_out", "roll_down", "close_position"),
 }
-_STOCK_ACTIONS = {**_PUT_ACTIONS, AdverseMoveLevel.ACT: ("roll_out", "roll_down", "lower_delta")}
+STOCK_ACTIONS = {**PUT_ACTIONS, AdverseMoveLevel.ACT: ("roll_out", "roll_down", "lower_delta")}
 
 
 class ATRAdjustmentSystem:
@@ -186,7 +186,7 @@ class _Track:
 
     def __init__(self, config: ATRConfig) -> None:
         self._config = config
-        make = _STREAMS[config.smoothing]
+        make = STREAMS[config.smoothing]
         self._averages: list[WilderATR | SimpleATR] = [make(n) for n in config.periods]
         self._closes: deque[float] = deque(maxlen=TREND_CLOSES)
         self._ranges: deque[float] = deque(maxlen=TREND_RANGES)
@@ -236,7 +236,7 @@ class _Track:
         track._closes.extend(saved.numbers("closes", min(count, TREND_CLOSES), LEAST_PRICE, LARGEST_PRICE))
         track._ranges.extend(saved.numbers("ranges", min(count, TREND_RANGES), 0.0, LARGEST_PRICE))
         averages = saved.items("averages", len(config.periods))
-        make = _STREAMS[config.smoothing]
+        make = STREAMS[config.smoothing]
         for i, (average, n) in enumerate(zip(averages, config.periods, strict=True)):
             place = f"{saved.at('averages')}[{i}]"
             track._averages[i] = make.from_state(average, n, place)
@@ -371,13 +371,13 @@ def adverse_move(position: Position | str, reference_price: float, price: float,
     fall = check.positive("reference_price", reference_price) - check.positive("price", price)
     moved = fall / check.positive("atr", atr)
     level = AdverseMoveLevel.NONE
-    if held is not Position.CASH and moved >= _LADDER[0]:
+    if held is not Position.CASH and moved >= LADDER[0]:
         level = AdverseMoveLevel.MONITOR
-        if moved > _LADDER[2]:
+        if moved > LADDER[2]:
             level = AdverseMoveLevel.ACT
-        elif moved >= _LADDER[1]:
+        elif moved >= LADDER[1]:
             level = AdverseMoveLevel.CONSIDER_ADJUSTING
-    actions = _PUT_ACTIONS if held is Position.SHORT_PUT else _STOCK_ACTIONS
+    actions = PUT_ACTIONS if held is Position.SHORT_PUT else STOCK_ACTIONS
     return AdverseMove(level, moved, actions[level])
 
 

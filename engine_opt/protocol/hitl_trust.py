@@ -39,11 +39,11 @@ __all__ = ["SCHEMA", "HITLTrustSystem", "Thresholds", "TrustConfig"]
 SCHEMA = 1
 
 _LEVELS, _PHASES, _MODES = tuple(TrustLevel), tuple(TrustPhase), tuple(AutonomyMode)
-_LOW, _FULL = TrustLevel.LOW.rank, TrustLevel.FULL.rank
+LOW_TRUST, _FULL = TrustLevel.LOW.rank, TrustLevel.FULL.rank
 _AUTOMATIC, _SUPERVISED, _APPROVAL, _HUMAN = _MODES
 _EMERGENCY, _APPROVED = DecisionKind.EMERGENCY_ACTION, Resolution.APPROVED
 _NOBODY: tuple[TrustComponent, ...] = ()
-_GUARDED_PHASES = 2  # in the first two a broken risk limit is always a human's matter
+GUARDED_PHASES = 2  # in the first two a broken risk limit is always a human's matter
 _EPOCH, _NAIVE_EPOCH = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1)  # noqa: DTZ001 - naive times are allowed
 _COUNTS = ("outcomes", "successes", "losses", "agreed", "disagreed")
 
@@ -100,7 +100,7 @@ class HITLTrustSystem:
             if cell.right < successes:  # noqa: PLR1730
                 successes = cell.right
             twin = cell
-        phase = rank - 1 if rank > _LOW and successes >= config.learning_after else 0
+        phase = rank - 1 if rank > LOW_TRUST and successes >= config.learning_after else 0
         weak: Sequence[TrustComponent] = _NOBODY
         if least < config.human_bound:
             pairs = zip(plan.components, bounds, strict=True)
@@ -302,9 +302,9 @@ class _Gate:
         reasons = []
         if request.kind is _EMERGENCY:
             reasons.append("emergency action")
-        if request.risk_breach and phase < _GUARDED_PHASES:
+        if request.risk_breach and phase < GUARDED_PHASES:
             reasons.append(self._breaches[phase])
-        if rank <= _LOW:
+        if rank <= LOW_TRUST:
             reasons.append(self._levels[rank])
         if confidence < config.human_confidence:
             reasons.append(self._doubts)

@@ -8,7 +8,7 @@ from engine_opt.errors import InputError
 
 # Coefficients of Wichura 1988, Algorithm AS 241 (PPND16), Applied Statistics 37, pp. 477-484: numerator and denominator,
 # lowest power first, in the centre (|p - 1/2| <= 0.425), the near and the far tail.
-_CENTRE = (
+CENTRE = (
     (
         3.3871328727963666080e0,
         1.3314166789178437745e2,
@@ -30,7 +30,7 @@ _CENTRE = (
         5.2264952788528545610e3,
     ),
 )
-_NEAR = (
+NEAR = (
     (
         1.42343711074968357734e0,
         4.63033784615654529590e0,
@@ -52,7 +52,7 @@ _NEAR = (
         1.05075007164441684324e-9,
     ),
 )
-_FAR = (
+FAR = (
     (
         6.65790464350110377720e0,
         5.46378491116411436990e0,
@@ -74,7 +74,7 @@ _FAR = (
         2.04426310338993978564e-15,
     ),
 )
-_CENTRE_HALF_WIDTH, _NEAR_TAIL = 0.425, 5.0
+CENTRE_HALF_WIDTH, NEAR_TAIL = 0.425, 5.0
 
 
 def normal_quantile(p: float) -> float:
@@ -82,10 +82,10 @@ def normal_quantile(p: float) -> float:
     if not 0.0 < p < 1.0:
         raise InputError("p", p, "a probability strictly between 0 and 1 has a quantile")
     centred = p - 0.5
-    if abs(centred) <= _CENTRE_HALF_WIDTH:
-        return centred * _ratio(_CENTRE, _CENTRE_HALF_WIDTH * _CENTRE_HALF_WIDTH - centred * centred)
+    if abs(centred) <= CENTRE_HALF_WIDTH:
+        return centred * _ratio(CENTRE, CENTRE_HALF_WIDTH * CENTRE_HALF_WIDTH - centred * centred)
     depth = sqrt(-log(p if centred < 0.0 else 1.0 - p))
-    tail = _ratio(_NEAR, depth - 1.6) if depth <= _NEAR_TAIL else _ratio(_FAR, depth - _NEAR_TAIL)
+    tail = _ratio(NEAR, depth - 1.6) if depth <= NEAR_TAIL else _ratio(FAR, depth - NEAR_TAIL)
     return -tail if centred < 0.0 else tail
 
 

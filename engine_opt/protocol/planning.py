@@ -17,9 +17,9 @@ from engine_opt.model import Action, ATRAdjustment, MarketMetrics, Position, Wee
 from engine_opt.protocol.pricing import call_strike, put_strike
 
 DAYS_PER_YEAR = 365.0
-_FRIDAY = 4
-_MONEY_DIGITS = 4
-_LEAST_DELTA, _LARGEST_DELTA = 1.0, 99.0  # beyond them the strike of a delta is no longer on any exchange's list
+FRIDAY = 4
+MONEY_DIGITS = 4
+LEAST_DELTA, LARGEST_DELTA = 1.0, 99.0  # beyond them the strike of a delta is no longer on any exchange's list
 
 # The labels of the week table in the words of a decision; what is not named here is a label that says why, not what.
 _ACTIONS = {
@@ -34,8 +34,8 @@ _ACTIONS = {
 # "keep_premium" and "take_assignment" come before the action that they lead to, and give way to it.
 _LEADING = frozenset({"keep_premium", "take_assignment"})
 _NEVER_MOVED = "the prices never moved: what a contract risks cannot be counted in ranges"
-_TOO_RISKY = "one contract would risk more than is allowed"
-_TRADES = frozenset({Action.SELL_PUT, Action.SELL_CALL, Action.ROLL_POSITION})
+TOO_RISKY = "one contract would risk more than is allowed"
+PLANNED_TRADES = frozenset({Action.SELL_PUT, Action.SELL_CALL, Action.ROLL_POSITION})
 
 # Looked up in every decision: a member found in its class costs several times what a global costs.
 _SELL_PUT, _ROLL, _WAIT, _SHORT_PUT = Action.SELL_PUT, Action.ROLL_POSITION, Action.WAIT_SIGNAL, Position.SHORT_PUT
@@ -118,7 +118,7 @@ def plan(
     Raises InputError for a trade in a stock that has never moved, and for an expiry after the end of the calendar.
     """
     action = action_of(week)
-    if action not in _TRADES:
+    if action not in PLANNED_TRADES:
         return Plan(action)
     if not limits.entries and action is not _ROLL:
         return Plan(_WAIT, why_not="the colour of the week allows no entry")
@@ -126,9 +126,9 @@ def plan(
     days = days_to_expiry(today.weekday(), adjustment.days_to_expiration, limits.days_low, limits.days_high)
     reading, portfolio_risk, multiplier = adjustment.reading, limits.max_risk * portfolio_value, limits.multiplier
     volatility = max(metrics.volatility_20, config.volatility_floor)
-    delta = min(max(adjustment.delta, limits.delta_low, _LEAST_DELTA), limits.delta_high, _LARGEST_DELTA)
+    delta = min(max(adjustment.delta, limits.delta_low, LEAST_DELTA), limits.delta_high, LARGEST_DELTA)
     strike = (put_strike if is_put else call_strike)(reading.close, delta, volatility, days / DAYS_PER_YEAR)
-    strike = round(strike, _MONEY_DIGITS)
+    strike = round(strike, MONEY_DIGITS)
 
     loss = multiplier * config.risk_in_atr * adjustment.stop_loss * reading.atr[0]
     if not loss > 0.0:
@@ -142,7 +142,7 @@ def plan(
         scarce = "there are not shares enough to cover one contract"
     quantity = min(by_size, by_risk)
     if quantity < 1:
-        return Plan(_WAIT, why_not=scarce if by_size < 1 else _TOO_RISKY)
+        return Plan(_WAIT, why_not=scarce if by_size < 1 else TOO_RISKY)
     most = limits.most_contracts
     if most is not None and most < quantity:
         quantity = most
@@ -169,7 +169,7 @@ def expiry(today: date, days: int, low: int, high: int) -> date:
 def days_to_expiry(weekday: int, days: int, low: int, high: int) -> int:
     """Return how many days the expiry of `expiry` is away, seen from a weekday; Monday is 0."""
     wanted = min(max(days, low), high)
-    first = low + (_FRIDAY - weekday - low) % 7
+    first = low + (FRIDAY - weekday - low) % 7
     if first > high:
         return wanted
     last = first + 7 * ((high - first) // 7)

@@ -29,9 +29,9 @@ Check = Callable[[TradeDecision, TradeContext], RuleResult]
 Use = Callable[[TradeDecision, TradeContext], "tuple[float, float, str] | None"]
 """What a decision takes up, what it may take up, and who says so; None where that is not known."""
 
-_EITHER = REPLACING | {Action.INCREASE_POSITION}  # of a put or a call: the week's type tells
-_PUT_WEEKS = frozenset({WeekType.P_EW, WeekType.P_AWL, WeekType.P_RO, WeekType.P_AOL, WeekType.P_DD})
-_CALL_WEEKS = frozenset({WeekType.C_WAP, WeekType.C_WAP_PLUS, WeekType.C_PNO, WeekType.C_RO, WeekType.C_REC})
+EITHER = REPLACING | {Action.INCREASE_POSITION}  # of a put or a call: the week's type tells
+PUT_WEEKS = frozenset({WeekType.P_EW, WeekType.P_AWL, WeekType.P_RO, WeekType.P_AOL, WeekType.P_DD})
+CALL_WEEKS = frozenset({WeekType.C_WAP, WeekType.C_WAP_PLUS, WeekType.C_PNO, WeekType.C_RO, WeekType.C_REC})
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 _PASS, _WARN, _FAIL = RuleOutcome.PASS, RuleOutcome.WARN, RuleOutcome.FAIL
@@ -102,9 +102,9 @@ def _by_week(put: Check, call: Check, neither: Check) -> Check:
 
     def check(decision: TradeDecision, context: TradeContext) -> RuleResult:
         week = context.week_type
-        if week in _PUT_WEEKS:
+        if week in PUT_WEEKS:
             return put(decision, context)
-        return call(decision, context) if week in _CALL_WEEKS else neither(decision, context)
+        return call(decision, context) if week in CALL_WEEKS else neither(decision, context)
 
     return check
 
@@ -199,7 +199,7 @@ def _position_size(terms: Terms) -> Check:
         outcome = _PASS if margin >= 0.0 else breach
         return _made(RuleResult, (rule, outcome, priority, notional, None, allowed, margin, source, "", None))
 
-    if terms.config.by_action and terms.action in _EITHER:
+    if terms.config.by_action and terms.action in EITHER:
         skipped = terms.result(_SKIP, "it does not apply to calls: the shares held limit them")
         return _by_week(check, _always(skipped), _always(_cannot_tell(terms)))
     return check
@@ -222,7 +222,7 @@ def _covered(terms: Terms) -> Check:
         outcome = _PASS if margin >= 0 else breach
         return _made(RuleResult, (rule, outcome, priority, held, needed, None, margin, source, "", None))
 
-    if terms.config.by_action and terms.action in _EITHER:
+    if terms.config.by_action and terms.action in EITHER:
         skipped = terms.result(_SKIP, "it does not apply to puts: they are secured with cash")
         return _by_week(_always(skipped), check, _always(_cannot_tell(terms)))
     return check
@@ -286,7 +286,7 @@ def _market_condition(terms: Terms) -> Check:
 
 def _week_colour(terms: Terms) -> Check:
     put, call = _coloured(terms, _cash(terms), _basis(terms)), _coloured(terms, _shares(terms), "shares_held")
-    if terms.action in _EITHER:
+    if terms.action in EITHER:
         return _by_week(put, call, _coloured(terms, None, ""))
     return call if terms.action is Action.SELL_CALL else put
 
