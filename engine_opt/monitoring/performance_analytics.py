@@ -1,0 +1,43 @@
+"""What monitored series say: windows, trends, anomalies, forecasts, and what a change did.
+
+    found = trend(points)
+    if found.verdict is TrendVerdict.RISING: ...
+
+Functions of plain sequences of (time in seconds, value), or of values in the order of time; results are immutable.
+There is no clock in here, no input or output, and nothing random. Each answer has a stated rate of false ones on clean
+data (docs/optimization/analytics.md). What is not a finite number is refused with InputError, too few points with
+InsufficientData; no function answers with a default.
+"""
+
+from __future__ import annotations
+
+from engine_opt.monitoring._series import Point
+from engine_opt.monitoring.anomalies import Anomalies, Anomaly, Scale, anomalies
+from engine_opt.monitoring.forecast import Forecast, ForecastVerdict, Limit, forecast
+from engine_opt.monitoring.impact import Impact, ImpactVerdict, impact, paired_impact
+from engine_opt.monitoring.rolling import WindowQuantiles, WindowRate, rates, rolling_quantiles
+from engine_opt.monitoring.trend import Line, Trend, TrendVerdict, trend
+
+__all__ = [
+    "Anomalies",
+    "Anomaly",
+    "Forecast",
+    "ForecastVerdict",
+    "Impact",
+    "ImpactVerdict",
+    "Limit",
+    "Line",
+    "Point",
+    "Scale",
+    "Trend",
+    "TrendVerdict",
+    "WindowQuantiles",
+    "WindowRate",
+    "anomalies",
+    "forecast",
+    "impact",
+    "paired_impact",
+    "rates",
+    "rolling_quantiles",
+    "trend",
+]
