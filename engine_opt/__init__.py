@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         WeekRequest,
         WeekType,
     )
+    from engine_opt.optimizations import EngineOptimizations
     from engine_opt.protocol.atr_adjustment import Account, ATRAdjustmentSystem, ATRConfig, adverse_move
     from engine_opt.protocol.decision_providers import (
         CallbackProvider,
@@ -110,6 +111,7 @@ __all__ = [
     "EngineConfig",
     "EngineDecision",
     "EngineError",
+    "EngineOptimizations",
     "Evaluation",
     "Explanation",
     "FileError",
@@ -182,6 +184,7 @@ _ELSEWHERE = {
     "DecisionProvider": "engine_opt.protocol.decision_providers",
     "EngineConfig": "engine_opt.config",
     "EngineError": "engine_opt.errors",
+    "EngineOptimizations": "engine_opt.optimizations",
     "Evaluation": "engine_opt.protocol.week_classifier",
     "Explanation": "engine_opt.explanation",
     "FileError": "engine_opt.errors",

@@ -13,7 +13,9 @@ last word. Nothing in here reads a clock, draws a random number, writes a log or
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from math import ceil
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +23,8 @@ from engine_opt import _validate as check
 from engine_opt.config import EngineConfig
 from engine_opt.errors import InputError, StateError
 from engine_opt.model import (
+    AccountType,
+    Action,
     ATRReading,
     Bar,
     DecisionStatus,
@@ -34,14 +38,18 @@ from engine_opt.model import (
     check_bar,
     check_symbol,
 )
+from engine_opt.optimizations import EngineOptimizations, bytes_of
 from engine_opt.plain import dump
 from engine_opt.protocol.atr_adjustment import ATRAdjustmentSystem
 from engine_opt.protocol.hitl_trust import HITLTrustSystem
 from engine_opt.protocol.market_condition_analyzer import MarketStream
+from engine_opt.protocol.rule_checks import Check, compile_checks
 from engine_opt.protocol.trading_protocol_rules import TradingProtocolRulesEngine
 from engine_opt.workflow import Workflow
 
 if TYPE_CHECKING:
+    from engine_opt.optimization.cache import Cache
+    from engine_opt.optimization.memory_manager import MemoryManager
     from engine_opt.protocol.decision_providers import DecisionProvider
 
 SCHEMA = 1
@@ -49,6 +57,11 @@ SCHEMA = 1
 Sink = Callable[[str, Mapping[str, Any], str | None], object]
 """Where events go: kind, payload of plain values, ISO time. An audit log's `append` is one."""
 
+_Seen = tuple[MarketAnalysis, ATRReading]
+"""What the last bar of a symbol says."""
+
+_BOUND = 4_096  # readings that the bounded cache keeps, one for each symbol: some 7 MB
+_READING_BYTES = 1_600  # one of them, about: to weigh each (`bytes_of`) would cost more than to work it out
 _OUT_OF_TIME = frozenset({DecisionStatus.EXPIRED, DecisionStatus.SAFE_ACTION})
 
 
@@ -57,7 +70,8 @@ class ProtocolEngine:
 
     `provider` is asked where a human has to be; without one such a decision stays pending until `settle` is given an
     answer. `sink` is told of everything that went in and came out, in order. The memory per symbol is bounded, and so
-    is the number of symbols. Not to be shared between threads without a lock.
+    is the number of symbols. `optimizations` says what is done for speed; no answer depends on it. Not to be shared
+    between threads without a lock.
     """
 
     def __init__(
@@ -66,15 +80,22 @@ class ProtocolEngine:
         *,
         provider: DecisionProvider | None = None,
         sink: Sink | None = None,
+        optimizations: EngineOptimizations | None = None,
     ) -> None:
         self._config = EngineConfig() if config is None else config
+        self._switches = EngineOptimizations() if optimizations is None else optimizations
+        if type(self._switches) is not EngineOptimizations:
+            raise InputError("optimizations", optimizations, "it must be an engine_opt.EngineOptimizations")
         self._provider = provider
         self._sink = sink
         self._tracks: dict[str, _Track] = {}
         self._atr = ATRAdjustmentSystem(self._config.atr)
-        self._rules = TradingProtocolRulesEngine(self._config.rules)
+        make_rules = TradingProtocolRulesEngine if self._switches.keep_rules else _ForgetfulRules
+        self._rules = make_rules(self._config.rules)
         self._trust = HITLTrustSystem(self._config.trust)
         self._workflow = Workflow(self._config, self._rules, self._trust)
+        self._shares = self._switches.share_readings
+        self._readings = _bounded_cache() if self._switches.bounded_readings else None
         self._bars = self._decisions = 0
         if sink is not None:
             sink("config", {"schema": SCHEMA, "config": self._config.plain()}, None)
@@ -96,6 +117,11 @@ class ProtocolEngine:
     def config(self) -> EngineConfig:
         """The configuration in use."""
         return self._config
+
+    @property
+    def optimizations(self) -> EngineOptimizations:
+        """What is done for speed."""
+        return self._switches
 
     @property
     def trust(self) -> HITLTrustSystem:
@@ -124,6 +150,8 @@ class ProtocolEngine:
         else:
             self._atr.update(symbol, bar)
         track.update(bar, vix)
+        if self._readings is not None:
+            self._readings.invalidate(symbol)
         self._bars += 1
         if self._sink is not None:
             self._sink("bar", {"symbol": symbol, "bar": dump(bar), "vix": vix}, bar.time.isoformat())
@@ -132,6 +160,8 @@ class ProtocolEngine:
         """Drop the memory of a symbol; it need not be tracked."""
         self._tracks.pop(symbol, None)
         self._atr.forget(symbol)
+        if self._readings is not None:
+            self._readings.invalidate(symbol)
 
     def decide(self, request: WeekRequest) -> EngineDecision:
         """Return what is to be done about a symbol-week, and how each component came to it.
@@ -146,7 +176,7 @@ class ProtocolEngine:
             raise StateError(f"nothing is known of symbol {request.symbol!r}: update it with bars first")
         seen = track.seen
         if seen is None:
-            seen = track.seen = track.market.analysis(), self._atr.reading(request.symbol)
+            seen = self._read(request.symbol, track)
         market, reading = seen
         decision = self._workflow.decide(request, market, reading, track.week_start, self._ask)
         self._decisions += 1
@@ -198,9 +228,10 @@ class ProtocolEngine:
         *,
         provider: DecisionProvider | None = None,
         sink: Sink | None = None,
+        optimizations: EngineOptimizations | None = None,
     ) -> ProtocolEngine:
         """Return an engine with a saved memory. Raises StateError where it was saved by another schema or config."""
-        engine = cls(config, provider=provider, sink=sink)
+        engine = cls(config, provider=provider, sink=sink, optimizations=optimizations)
         if not isinstance(state, Mapping) or state.get("schema") != SCHEMA:
             seen = state.get("schema") if isinstance(state, Mapping) else type(state).__name__
             raise StateError(f"the state has schema {seen!r}, this engine reads {SCHEMA}: feed the bars again")
@@ -222,17 +253,91 @@ class ProtocolEngine:
             sink("restored", {"state": dump(state)}, None)
         return engine
 
+    def still(self) -> AbstractContextManager[object]:
+        """Return a scope for a long run, in which the collector is spared all that is alive when it is entered.
+
+        Where `still_collector` is off, it does nothing. Entering raises StateError where the collector is frozen already.
+        """
+        if not self._switches.still_collector:
+            return nullcontext()
+        from engine_opt.optimization.memory_manager import frozen_collector
+
+        return frozen_collector()
+
+    def register_with(self, memory: MemoryManager, name: str = "engine") -> None:
+        """Let a memory manager count what the engine remembers, and ask for what can be worked out again.
+
+        Two consumers: `name` is what only more bars and outcomes could bring back, `name`.readings what the last bars say.
+        """
+        memory.register(name, self._held)
+        memory.register(f"{name}.readings", self._readings_held, self.shed)
+
+    def shed(self, fraction: float) -> int:
+        """Drop a fraction of what can be worked out again, and return about how many bytes that were."""
+        fraction = check.between("fraction", fraction, 0.0, 1.0, "a fraction of one")
+        if self._readings is not None:
+            return self._readings.shed(fraction)
+        kept = [track for track in self._tracks.values() if track.seen is not None]
+        gone = kept[: ceil(fraction * len(kept))]
+        given = bytes_of(*(track.seen for track in gone), besides=(self._config,))
+        for track in gone:
+            track.seen = None
+        return given
+
     def stats(self) -> Mapping[str, float]:
         """Return how much was done and is remembered, by name."""
         own = {"bars": float(self._bars), "decisions": float(self._decisions), "symbols": float(len(self._tracks))}
-        parts = {"rules": self._rules.stats(), "trust": self._trust.stats()}
+        parts = {"rules": self._rules.stats(), "trust": self._trust.stats(), "readings": self._readings_stats()}
         return own | {f"{part}.{name}": value for part, stats in parts.items() for name, value in stats.items()}
+
+    def _read(self, symbol: str, track: _Track) -> _Seen:
+        """Return what the last bar says, the same for every account and position that asks."""
+        if self._readings is not None:
+            return self._readings.get(symbol, self._worked_out, symbol, track)
+        seen = self._worked_out(symbol, track)
+        if self._shares:
+            track.seen = seen
+        return seen
+
+    def _worked_out(self, symbol: str, track: _Track) -> _Seen:
+        return track.market.analysis(), self._atr.reading(symbol)
+
+    def _readings_stats(self) -> Mapping[str, float]:
+        if self._readings is not None:
+            return self._readings.stats()
+        return {"items": float(sum(track.seen is not None for track in self._tracks.values()))}
+
+    def _held(self) -> int:
+        """Return the bytes of what is remembered, without what can be worked out again and without the configuration."""
+        seen = tuple(track.seen for track in self._tracks.values())
+        return bytes_of(self._tracks, self._atr, self._trust, besides=(self._config, seen))
+
+    def _readings_held(self) -> int:
+        if self._readings is not None:
+            return int(self._readings.stats()["bytes"])
+        return bytes_of(*(track.seen for track in self._tracks.values()), besides=(self._config, None))
 
     def _ask(self, request: TrustRequest, assessment: TrustAssessment) -> HumanAnswer | None:
         if self._provider is None:
             return None
         self._provider.ask(request, assessment)
         return self._provider.answer(request.request_id)
+
+
+def _bounded_cache() -> Cache:
+    """Return a cache of what last bars say, by symbol. It is an engine's own: another's bars may be others."""
+    from engine_opt.optimization.cache import Cache  # only here: it loads cachetools, and costs 1.5 MB
+
+    return Cache(max_items=_BOUND, weigh=lambda _: _READING_BYTES, name="readings")
+
+
+class _ForgetfulRules(TradingProtocolRulesEngine):
+    """Compiles the checks anew for each decision: what the rules would cost if they did not keep them."""
+
+    __slots__ = ()
+
+    def _compile(self, key: tuple[Action, AccountType, str]) -> tuple[Check, ...]:
+        return compile_checks(self._config, *key) + self._own
 
 
 class _Track:
@@ -243,7 +348,7 @@ class _Track:
     def __init__(self, market: MarketStream) -> None:
         self.market = market
         # What the last bar says is the same for every account and position that asks.
-        self.seen: tuple[MarketAnalysis, ATRReading] | None = None
+        self.seen: _Seen | None = None
         self.week_start: float | None = None  # the last close before the week of the last bar
         self._close: float | None = None
         self._week: int | None = None

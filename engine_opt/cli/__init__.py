@@ -16,6 +16,7 @@ import click
 
 from engine_opt.errors import EngineError, FileError
 
+from .ablation import ablation
 from .analyze import analyze
 from .batch import batch
 from .check import check
@@ -40,7 +41,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _verb in (classify, analyze, check, run, batch, replay, explain, demo):
+for _verb in (classify, analyze, check, run, batch, replay, explain, demo, ablation):
     cli.add_command(_verb)
 
 

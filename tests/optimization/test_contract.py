@@ -21,6 +21,7 @@ from engine_opt import EngineError, InputError, StateError
 from engine_opt.optimization.cache_manager import Cache, CacheManager
 from engine_opt.optimization.memory_manager import MemoryBudget, MemoryManager
 from engine_opt.optimization.object_pool import ObjectPool
+from engine_opt.optimization.performance_optimizer import PerformanceOptimizer
 from engine_opt.optimization.resource_manager import ResourceManager
 
 NO_SIZES = (0, -1, 1.5, nan, True)
@@ -96,6 +97,13 @@ COMPONENTS = (
         {"max_items": lambda size: size, "max_bytes": lambda size: size},
     ),
     Component("cache manager", CacheManager, {}, load, {}),
+    Component(
+        "performance optimizer",
+        PerformanceOptimizer,
+        {"switches": {"pool": True}},
+        lambda optimizer: optimizer.warm_up(list, 2),
+        {},
+    ),
 )
 
 each = pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.type.__name__)
