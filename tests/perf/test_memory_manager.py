@@ -58,16 +58,6 @@ def test_breakdown(pe_latency, managed):
     assert len(pe_latency(managed().breakdown).causes) == CONSUMERS + 1
 
 
-def test_freeze_and_unfreeze(pe_latency):
-    """A full collection, and all objects put aside and back again: once a process."""
-
-    def scope():
-        with frozen_collector() as frozen:
-            return frozen
-
-    assert pe_latency(scope) > 0
-
-
 def test_a_look_for_leaks(pe_latency):
     """Of work that does nothing, 12 blocks of 3 iterations: 36 full collections of what was made in the scope."""
     with frozen_collector():
