@@ -42,6 +42,13 @@ def hundred(ask, *args):
     return found
 
 
+def hundred_and_settled(cache, ask, *args):
+    """Ask as often, and have the hits counted: they are noted in a list, whose length would not repeat."""
+    found = hundred(ask, *args)
+    cache.stats()
+    return found
+
+
 @pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 @pytest.mark.parametrize("store", STORES)
 def test_hit(pe_latency, pe_memory, store, key):
@@ -54,7 +61,7 @@ def test_hit(pe_latency, pe_memory, store, key):
     assert pe_latency["ours"](hundred, ours.get, key, str) == str(key)
     pe_latency["cachetools-lock"](hundred, bare(theirs), key)
     pe_latency["cachetools"](hundred, theirs.__getitem__, key)
-    pe_memory["ours"](hundred, ours.get, key, str)
+    pe_memory["ours"](hundred_and_settled, ours, ours.get, key, str)
 
 
 def test_hits_on_many_keys(pe_latency):
@@ -84,7 +91,7 @@ def test_hit_of_a_decorated_function(pe_latency, pe_memory):
     assert ours("AAPL", 7) == theirs("AAPL", 7)
     pe_latency["ours"](hundred, ours, "AAPL", 7)
     pe_latency["cachetools-lock"](hundred, theirs, "AAPL", 7)
-    pe_memory["ours"](hundred, ours, "AAPL", 7)
+    pe_memory["ours"](hundred_and_settled, ours.cache, ours, "AAPL", 7)
 
 
 @pytest.mark.parametrize("store", STORES)
