@@ -194,14 +194,27 @@ def test_no_process_outlives_the_command(tmp_path, ending):
     """Whether it can still do something about it or not."""
     command = [sys.executable, "-m", "engine_opt", "ablation", "--seconds", "60", "--processes", "2"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path, env=environment()
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=environment(),
+        preexec_fn=_listen_to_ctrl_c,  # noqa: PLW1509 - it sets one handler in the child
     ) as running:
-        child = _until(lambda: _children(running.pid))[0]
-        running.send_signal(ending)  # to the command alone, as a supervisor does
-        out, err = running.communicate(timeout=60)
+        try:
+            child = _until(lambda: _children(running.pid))[0]
+            running.send_signal(ending)  # to the command alone, as a supervisor does
+            out, err = running.communicate(timeout=60)
+        finally:
+            running.kill()  # which does nothing where it has ended
     assert (out, err) == (b"", b"")
     assert running.returncode == (130 if ending is signal.SIGINT else -ending)
     _until(lambda: _gone(child))
+
+
+def _listen_to_ctrl_c():
+    """Who started the tests may have told them to ignore it, and a child does as its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _children(process):
