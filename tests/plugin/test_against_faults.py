@@ -273,12 +273,15 @@ def test_what_only_base_cannot_do_fails_nothing(faults):
 
 
 def test_inconclusive_is_green_unless_strict(faults):
-    """A port that only one process can have makes a comparison impossible: exit status 0, and 1 when strict."""
+    """A port that only one process can have makes a comparison impossible: exit status 0, and 1 when strict.
+
+    Both sides set up at once. Where head was quicker, base alone cannot run the test, and that is called new.
+    """
     project, port, _ = faults
     for options, status in (([], 0), (["--pe-perf-strict"], 1)):
         done = project.against("main", "-k", "test_port", *options, PORT=port)
         assert done.status == status, done.out
-        assert project.worst() == {"test_port": "inconclusive"}
+        assert project.worst()["test_port"] in ("inconclusive", "new")
 
 
 # What ends in the middle.
