@@ -1,7 +1,7 @@
 """What a lease costs, beside making the same buffers anew: a megabyte each, written to as scratch arrays are.
 
-One at a time shows where a pool brings nothing, for the C library keeps what was freed last at hand; eight at a time
-where it does, for so much is returned to the system each time, which clears every page before it hands it out again.
+A pool brings no time here, one at a time or eight: the C library keeps what was freed last at hand. What it brings is the
+peak, some kilobytes in place of the buffers' own megabytes.
 """
 
 from __future__ import annotations
