@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from engine_opt import _validate as check
 from engine_opt.config import EngineConfig
+from engine_opt.counting import Call, Tally
 from engine_opt.errors import InputError, StateError
 from engine_opt.model import (
     AccountType,
@@ -48,6 +49,8 @@ from engine_opt.protocol.trading_protocol_rules import TradingProtocolRulesEngin
 from engine_opt.workflow import Workflow
 
 if TYPE_CHECKING:
+    from engine_opt.engine_metrics import EngineTimers
+    from engine_opt.monitoring.performance_monitor import PerformanceMonitor
     from engine_opt.optimization.cache import Cache
     from engine_opt.optimization.memory_manager import MemoryManager
     from engine_opt.protocol.decision_providers import DecisionProvider
@@ -63,6 +66,10 @@ _Seen = tuple[MarketAnalysis, ATRReading]
 _BOUND = 4_096  # readings that the bounded cache keeps, one for each symbol: some 7 MB
 _READING_BYTES = 1_600  # one of them, about: to weigh each (`bytes_of`) would cost more than to work it out
 _OUT_OF_TIME = frozenset({DecisionStatus.EXPIRED, DecisionStatus.SAFE_ACTION})
+_NEVER = -1  # the number of no call
+
+TIMED_EVERY = 256
+"""Of so many calls a monitored engine times one, where nothing else is asked for."""
 
 
 class ProtocolEngine:
@@ -71,7 +78,10 @@ class ProtocolEngine:
     `provider` is asked where a human has to be; without one such a decision stays pending until `settle` is given an
     answer. `sink` is told of everything that went in and came out, in order. The memory per symbol is bounded, and so
     is the number of symbols. `optimizations` says what is done for speed; no answer depends on it. Not to be shared
-    between threads without a lock.
+    between threads without a lock; `stats` may be asked by another one at any time.
+
+    With a `monitor` that is on, it times bars, decisions and the parts of decisions by one call in `timed_every`, and
+    counts what became of them in `stats` (see `engine_metrics`); no answer depends on that either.
     """
 
     def __init__(
@@ -81,6 +91,8 @@ class ProtocolEngine:
         provider: DecisionProvider | None = None,
         sink: Sink | None = None,
         optimizations: EngineOptimizations | None = None,
+        monitor: PerformanceMonitor | None = None,
+        timed_every: int = TIMED_EVERY,
     ) -> None:
         self._config = EngineConfig() if config is None else config
         self._switches = EngineOptimizations() if optimizations is None else optimizations
@@ -93,7 +105,11 @@ class ProtocolEngine:
         make_rules = TradingProtocolRulesEngine if self._switches.keep_rules else _ForgetfulRules
         self._rules = make_rules(self._config.rules)
         self._trust = HITLTrustSystem(self._config.trust)
-        self._workflow = Workflow(self._config, self._rules, self._trust)
+        self._timers = None if monitor is None else _timers(monitor, timed_every)
+        self._tally = None if self._timers is None else Tally()
+        self._next_bar = _NEVER if self._timers is None else self._timers.bar_turns.next()
+        self._next_decision = _NEVER if self._timers is None else self._timers.decision_turns.next()
+        self._workflow, self._in_parts = self._passes()
         self._shares = self._switches.share_readings
         self._readings = _bounded_cache() if self._switches.bounded_readings else None
         self._bars = self._decisions = 0
@@ -139,22 +155,29 @@ class ProtocolEngine:
         Raises InputError for a bar that is not later than the symbol's last, StateError where too many symbols are
         tracked; nothing is changed then.
         """
-        if vix is not None:
-            check.positive("vix", vix)
-        track = self._tracks.get(symbol)
-        if track is None:
-            check_symbol(symbol)
-            check_bar(bar)
-            self._atr.update(symbol, bar)
-            track = self._tracks[symbol] = _Track(MarketStream(self._config.market))
-        else:
-            self._atr.update(symbol, bar)
-        track.update(bar, vix)
-        if self._readings is not None:
-            self._readings.invalidate(symbol)
-        self._bars += 1
-        if self._sink is not None:
-            self._sink("bar", {"symbol": symbol, "bar": dump(bar), "vix": vix}, bar.time.isoformat())
+        if self._bars == self._next_bar and self._timers is not None:
+            self._update_timed(symbol, bar, vix, self._timers)
+            return
+        try:
+            if vix is not None:
+                check.positive("vix", vix)
+            track = self._tracks.get(symbol)
+            if track is None:
+                check_symbol(symbol)
+                check_bar(bar)
+                self._atr.update(symbol, bar)
+                track = self._tracks[symbol] = _Track(MarketStream(self._config.market))
+            else:
+                self._atr.update(symbol, bar)
+            track.update(bar, vix)
+            if self._readings is not None:
+                self._readings.invalidate(symbol)
+            self._bars += 1
+            if self._sink is not None:
+                self._sink("bar", {"symbol": symbol, "bar": dump(bar), "vix": vix}, bar.time.isoformat())
+        except Exception as error:
+            self._refuse(Call.UPDATE, error)
+            raise
 
     def forget(self, symbol: str) -> None:
         """Drop the memory of a symbol; it need not be tracked."""
@@ -169,20 +192,26 @@ class ProtocolEngine:
         Raises StateError for a symbol without bars, InsufficientData before the 51st bar, InputError for a request
         that contradicts itself or the bars; nothing is decided then.
         """
-        if type(request) is not WeekRequest:
-            raise InputError("request", request, "it must be an engine_opt.WeekRequest")
-        track = self._tracks.get(request.symbol)
-        if track is None:
-            raise StateError(f"nothing is known of symbol {request.symbol!r}: update it with bars first")
-        seen = track.seen
-        if seen is None:
-            seen = self._read(request.symbol, track)
-        market, reading = seen
-        decision = self._workflow.decide(request, market, reading, track.week_start, self._ask)
-        self._decisions += 1
-        if self._sink is not None:
-            payload = {"request": dump(request), "decision": dump(decision)}
-            self._sink("decision", payload, request.now.isoformat())
+        if self._decisions == self._next_decision and self._timers is not None:
+            return self._decide_timed(request, self._timers)
+        try:
+            if type(request) is not WeekRequest:
+                raise InputError("request", request, "it must be an engine_opt.WeekRequest")  # noqa: TRY301 - here and below: counted as well
+            track = self._tracks.get(request.symbol)
+            if track is None:
+                raise StateError(f"nothing is known of symbol {request.symbol!r}: update it with bars first")  # noqa: TRY301
+            seen = track.seen
+            if seen is None:
+                seen = self._read(request.symbol, track)
+            market, reading = seen
+            decision = self._workflow.decide(request, market, reading, track.week_start, self._ask)
+            self._decisions += 1
+            if self._sink is not None:
+                payload = {"request": dump(request), "decision": dump(decision)}
+                self._sink("decision", payload, request.now.isoformat())
+        except Exception as error:
+            self._refuse(Call.DECIDE, error)
+            raise
         return decision
 
     def settle(
@@ -193,22 +222,32 @@ class ProtocolEngine:
         Without `answer` the provider is asked for one. Raises StateError for a decision that is not pending,
         InputError for an answer that does not belong to it.
         """
-        provider = self._provider if answer is None else None
-        if provider is not None:
-            answer = provider.answer(decision.decision_id)
-        settled = self._workflow.settle(request, decision, answer, now)
-        if provider is not None and settled.status in _OUT_OF_TIME:
-            provider.withdraw(decision.decision_id)
-        if self._sink is not None:
-            payload = {"request": dump(request), "pending": dump(decision), "decision": dump(settled)}
-            self._sink("settled", payload, now.isoformat())
+        try:
+            provider = self._provider if answer is None else None
+            if provider is not None:
+                answer = provider.answer(decision.decision_id)
+            settled = self._workflow.settle(request, decision, answer, now)
+            if provider is not None and settled.status in _OUT_OF_TIME:
+                provider.withdraw(decision.decision_id)
+            if self._sink is not None:
+                payload = {"request": dump(request), "pending": dump(decision), "decision": dump(settled)}
+                self._sink("settled", payload, now.isoformat())
+        except Exception as error:
+            self._refuse(Call.SETTLE, error)
+            raise
+        if self._tally is not None:
+            self._tally.settled[settled.status] += 1
         return settled
 
     def record(self, outcome: TrustOutcome) -> None:
         """Take how a decision turned out; this is the only way in which trust is earned or lost."""
-        self._trust.record(outcome)
-        if self._sink is not None:
-            self._sink("outcome", {"outcome": dump(outcome)}, outcome.at.isoformat())
+        try:
+            self._trust.record(outcome)
+            if self._sink is not None:
+                self._sink("outcome", {"outcome": dump(outcome)}, outcome.at.isoformat())
+        except Exception as error:
+            self._refuse(Call.RECORD, error)
+            raise
 
     def save(self) -> dict[str, Any]:
         """Return all that is remembered as plain values; `restore` goes on from it as if nothing had happened."""
@@ -229,9 +268,18 @@ class ProtocolEngine:
         provider: DecisionProvider | None = None,
         sink: Sink | None = None,
         optimizations: EngineOptimizations | None = None,
+        monitor: PerformanceMonitor | None = None,
+        timed_every: int = TIMED_EVERY,
     ) -> ProtocolEngine:
         """Return an engine with a saved memory. Raises StateError where it was saved by another schema or config."""
-        engine = cls(config, provider=provider, sink=sink, optimizations=optimizations)
+        engine = cls(
+            config,
+            provider=provider,
+            sink=sink,
+            optimizations=optimizations,
+            monitor=monitor,
+            timed_every=timed_every,
+        )
         if not isinstance(state, Mapping) or state.get("schema") != SCHEMA:
             seen = state.get("schema") if isinstance(state, Mapping) else type(state).__name__
             raise StateError(f"the state has schema {seen!r}, this engine reads {SCHEMA}: feed the bars again")
@@ -245,7 +293,7 @@ class ProtocolEngine:
             raise StateError(f"the symbols of the state are damaged ({error}): feed the bars again") from error
         engine._atr = ATRAdjustmentSystem.restore(engine.config.atr, atr)
         engine._trust = HITLTrustSystem.restore(engine.config.trust, trust)
-        engine._workflow = Workflow(engine.config, engine._rules, engine._trust)
+        engine._workflow, engine._in_parts = engine._passes()
         engine._tracks = {symbol: _Track.restore(engine.config, saved) for symbol, saved in tracks.items()}
         if set(engine._tracks) != set(engine._atr.symbols):
             raise StateError("the state knows different symbols in its parts: it is damaged, feed the bars again")
@@ -285,10 +333,42 @@ class ProtocolEngine:
         return given
 
     def stats(self) -> Mapping[str, float]:
-        """Return how much was done and is remembered, by name."""
+        """Return how much was done and is remembered, by name.
+
+        Where it is monitored also `decisions.idle` and so on: what became of decisions at once; `settled`: of pending
+        ones; `verdicts` of the rules; `modes`: who had the last word; `refused`: calls that raised, by why.
+        """
         own = {"bars": float(self._bars), "decisions": float(self._decisions), "symbols": float(len(self._tracks))}
+        own |= {} if self._tally is None else self._tally.stats()
         parts = {"rules": self._rules.stats(), "trust": self._trust.stats(), "readings": self._readings_stats()}
         return own | {f"{part}.{name}": value for part, stats in parts.items() for name, value in stats.items()}
+
+    def _passes(self) -> tuple[Workflow, Workflow]:
+        """Return the pass, and one in which each part is timed."""
+        parts = self._config, self._rules, self._trust, self._tally
+        usual = Workflow(*parts)
+        return usual, usual if self._timers is None else Workflow(*parts, self._timers.around)
+
+    def _refuse(self, call: Call, error: Exception) -> None:
+        if self._tally is not None:
+            self._tally.refuse(call, error)
+
+    def _update_timed(self, symbol: str, bar: Bar, vix: float | None, timers: EngineTimers) -> None:
+        self._next_bar = timers.bar_turns.next()
+        with timers.bar.timed():
+            self.update(symbol, bar, vix)
+
+    def _decide_timed(self, request: WeekRequest, timers: EngineTimers) -> EngineDecision:
+        """Decide with a clock around the whole, or in the next turn around each part: they would be in the whole's time."""
+        self._next_decision = timers.decision_turns.next()
+        if timers.whole_is_next():
+            with timers.decision.timed():
+                return self.decide(request)
+        usual, self._workflow = self._workflow, self._in_parts
+        try:
+            return self.decide(request)
+        finally:
+            self._workflow = usual
 
     def _read(self, symbol: str, track: _Track) -> _Seen:
         """Return what the last bar says, the same for every account and position that asks."""
@@ -300,12 +380,12 @@ class ProtocolEngine:
         return seen
 
     def _worked_out(self, symbol: str, track: _Track) -> _Seen:
-        return track.market.analysis(), self._atr.reading(symbol)
+        return self._workflow.readings(track.market, self._atr, symbol)
 
     def _readings_stats(self) -> Mapping[str, float]:
         if self._readings is not None:
             return self._readings.stats()
-        return {"items": float(sum(track.seen is not None for track in self._tracks.values()))}
+        return {"items": float(sum(track.seen is not None for track in tuple(self._tracks.values())))}
 
     def _held(self) -> int:
         """Return the bytes of what is remembered, without what can be worked out again and without the configuration."""
@@ -322,6 +402,14 @@ class ProtocolEngine:
             return None
         self._provider.ask(request, assessment)
         return self._provider.answer(request.request_id)
+
+
+def _timers(monitor: PerformanceMonitor, every: int) -> EngineTimers | None:
+    """Return the timers of a monitor; none of one that is off."""
+    from engine_opt.engine_metrics import EngineTimers  # only here: without a monitor none of it is needed
+
+    timers = EngineTimers(monitor, every)
+    return timers if monitor.enabled else None
 
 
 def _bounded_cache() -> Cache:

@@ -1,4 +1,4 @@
-"""One pass through the five components: pure but for the counters of the rules and whom it asks.
+"""One pass through the five components: pure but for what is counted and whom it asks.
 
 What the market and the ranges say comes in; trust is read, never changed. The streaming engine and whoever has whole
 series decide by this same pass.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 
 from engine_opt.config import EngineConfig
+from engine_opt.counting import Around, Part, Tally, bare
 from engine_opt.errors import InputError, InsufficientData, StateError
 from engine_opt.model import (
     Action,
@@ -29,13 +30,15 @@ from engine_opt.model import (
     TrustAssessment,
     TrustRequest,
     TrustResolution,
+    Verdict,
     WeekClassification,
     WeekRequest,
     WeekType,
 )
 from engine_opt.model.quick import quick
-from engine_opt.protocol.atr_adjustment import adjust, adverse_move
+from engine_opt.protocol.atr_adjustment import ATRAdjustmentSystem, adjust, adverse_move
 from engine_opt.protocol.hitl_trust import HITLTrustSystem
+from engine_opt.protocol.market_condition_analyzer import MarketStream
 from engine_opt.protocol.planning import Plan, PlanLimits, plan
 from engine_opt.protocol.rules_config import AccountLimits
 from engine_opt.protocol.trading_protocol_rules import TradingProtocolRulesEngine
@@ -71,7 +74,7 @@ _WAIT, _SELL_PUT, _CASH, _C_REC = Action.WAIT_SIGNAL, Action.SELL_PUT, Position.
 _NOTHING_TO_DO, _REJECTED, _PENDING = DecisionStatus.IDLE, DecisionStatus.REJECTED, DecisionStatus.PENDING
 _APPROVED, _SAFE_ACTION = DecisionStatus.APPROVED, DecisionStatus.SAFE_ACTION
 _ADJUSTMENT, _EMERGENCY = DecisionKind.POSITION_ADJUSTMENT, DecisionKind.EMERGENCY_ACTION
-_EXTREME = MarketRiskLevel.EXTREME
+_EXTREME, _WARNING = MarketRiskLevel.EXTREME, Verdict.WARNING
 
 # Each checks all that the class itself checks.
 _trade_context, _trade_decision, _trust_request = quick(TradeContext), quick(TradeDecision), quick(TrustRequest)
@@ -80,15 +83,46 @@ _Judged = tuple[DecisionStatus, Action, RulesReport, TrustAssessment | None, Tru
 
 
 class Workflow:
-    """The pass, and the components it leads through."""
+    """The pass, and the components it leads through.
 
-    __slots__ = ("_config", "_rules", "_trust", "_weeks")
+    Where there is a `tally` decisions are counted in it; `around` is put around each part.
+    """
 
-    def __init__(self, config: EngineConfig, rules: TradingProtocolRulesEngine, trust: HITLTrustSystem) -> None:
-        self._config = config
-        self._weeks = WeekClassifier(config.week)
-        self._rules = rules
-        self._trust = trust
+    __slots__ = (
+        "_adjust",
+        "_analyse",
+        "_assess",
+        "_classify",
+        "_config",
+        "_plan",
+        "_read",
+        "_tally",
+        "_trust",
+        "_validate",
+    )
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        rules: TradingProtocolRulesEngine,
+        trust: HITLTrustSystem,
+        tally: Tally | None = None,
+        around: Around = bare,
+    ) -> None:
+        self._config, self._trust, self._tally = config, trust, tally
+        self._analyse = around(Part.MARKET, MarketStream.analysis)
+        self._read = around(Part.RANGES, ATRAdjustmentSystem.reading)
+        self._classify = around(Part.WEEK, WeekClassifier(config.week).classify_checked)
+        self._adjust = around(Part.ADJUSTMENT, adjust)
+        self._plan = around(Part.PLAN, plan)
+        self._validate = around(Part.RULES, rules.validate)
+        self._assess = around(Part.TRUST, trust.assess)
+
+    def readings(
+        self, market: MarketStream, ranges: ATRAdjustmentSystem, symbol: str
+    ) -> tuple[MarketAnalysis, ATRReading]:
+        """Return what the last bar of a symbol says."""
+        return self._analyse(market), self._read(ranges, symbol)
 
     def decide(
         self, request: WeekRequest, market: MarketAnalysis, reading: ATRReading, week_start: float | None, ask: Ask
@@ -101,7 +135,9 @@ class Workflow:
         today = now.date()
         _not_before(reading.time, now, today)
         week = self._week(request, market, week_start)
-        adjustment = adjust(reading, account, market.condition, config.atr)
+        # Here and below a part is a local before it is called: called as a method's name it would cost several times that.
+        adjusted, planner, tally = self._adjust, self._plan, self._tally
+        adjustment = adjusted(reading, account, market.condition, config.atr)
         adverse = None
         if position is not _CASH:
             adverse = adverse_move(position, week.reference_price, reading.close, reading.atr[0])
@@ -117,7 +153,7 @@ class Workflow:
         if proposal is None:
             book, metrics = request.book, market.metrics
             allowed = self._limits_of(book, limits, metrics.vix)
-            planned = plan(
+            planned = planner(
                 week, adjustment, metrics, today, book.portfolio_value, book.shares_held, allowed, config.plan
             )
             action, why_not = planned.action, planned.why_not
@@ -127,6 +163,8 @@ class Workflow:
             status, action, report, assessment, resolution, answer = self._judge(
                 request, limits, decision_id, week.week_type, confidence, market, proposal, today, ask
             )
+        elif tally is not None:
+            tally.unjudged += 1
         return EngineDecision(
             decision_id,
             status,
@@ -172,11 +210,10 @@ class Workflow:
         if favourable is None and position is _CASH:
             welcome = _SELL_PUT in self._config.rules.actions[market.condition]
             favourable = welcome and market.risk_level is not _EXTREME
-        return self._weeks.classify_checked(
-            request.symbol, metrics.close, start, metrics.volatility_20, position, known, favourable
-        )
+        classify = self._classify
+        return classify(request.symbol, metrics.close, start, metrics.volatility_20, position, known, favourable)
 
-    def _judge(
+    def _judge(  # noqa: C901 - decisions are counted on their way, where that costs least
         self,
         request: WeekRequest,
         limits: AccountLimits,
@@ -203,18 +240,35 @@ class Workflow:
             market.metrics.vix,
             book.vix_mean,
         )
-        report = self._rules.validate(proposal, context, request.overrides)
+        validate, assess, tally = self._validate, self._assess, self._tally
+        report = validate(proposal, context, request.overrides)
         if not report.can_proceed:
+            if tally is not None:
+                tally.rejected += 1
             return _REJECTED, _WAIT, report, None, None, None
         if proposal.action in _IDLE:
+            if tally is not None:
+                tally.idle += 1
+                if report.verdict is _WARNING:
+                    tally.warned += 1
             return _NOTHING_TO_DO, proposal.action, report, None, None, None
         asked = self._asked(request, limits, decision_id, week_type, confidence, proposal)
-        assessment = self._trust.assess(asked)
+        assessment = assess(asked)
         if not assessment.needs_human:
+            if tally is not None:
+                tally.automatic += 1
+                if report.verdict is _WARNING:
+                    tally.warned += 1
             return _APPROVED, proposal.action, report, assessment, self._trust.pass_on(assessment, now), None
         answer = ask(asked, assessment)
         resolution = self._trust.resolve(assessment, asked, answer, now)
         status, action = _consequence(resolution, proposal)
+        if tally is not None:
+            tally.asked[assessment.mode] += 1
+            if status is not _PENDING:
+                tally.answered[status] += 1
+            if report.verdict is _WARNING:
+                tally.warned += 1
         return status, action, report, assessment, resolution, answer
 
     def _limits_of(self, book: Book, limits: AccountLimits, vix: float | None) -> PlanLimits:
