@@ -90,3 +90,21 @@ class FileError(EngineError):
         if self.column is not None:
             where += f", column {self.column}"
         return f"{where}: {self.why}" if self.value is None else f"{where}: {self.value!r} was refused: {self.why}"
+
+
+class StoreError(EngineError):
+    """A store of metrics cannot be read or written; what it has kept until then stays.
+
+    Attributes:
+        store: its path, or its URL without the password.
+        why: what happened, and what to do.
+
+    """
+
+    def __init__(self, store: str, why: str) -> None:
+        super().__init__(store, why)
+        self.store = store
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.store}: {self.why}"

@@ -13,10 +13,12 @@ the same promise, and finding one takes 117 ns instead of 48 (frexp and floor ag
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil, floor, log2
+from operator import itemgetter
 from typing import Any, Self
 
 from engine_opt import _validate as check
@@ -36,6 +38,8 @@ SCHEMA = 1
 """The number of the plain form, which is told from others by it."""
 
 _FIELDS = {"schema", "lowest", "highest", "buckets", "below", "above", "total", "minimum", "maximum"}
+_HELD = itemgetter(1)  # of a bucket, how many values it holds
+
 # A share such as 0.07 times a count such as 100 comes out a hair above 7, and would be rounded up to rank 8.
 _A_HAIR_LESS = 1.0 - 2.0**-50
 
@@ -73,7 +77,7 @@ class Histogram:
     @property
     def count(self) -> int:
         """How many values were recorded."""
-        return self.below + sum(count for _, count in self.buckets) + self.above
+        return self.below + sum(map(_HELD, self.buckets)) + self.above
 
     def quantile(self, share: float) -> float:
         """Return the least recorded value that at least a `share` of all values do not exceed, within 1 % of itself.
@@ -91,8 +95,8 @@ class Histogram:
             return self.maximum
         if rank <= max(self.below, 1):
             return self.minimum
-        reached = accumulate((held for _, held in self.buckets), initial=self.below)
-        holding = sum(each < rank for each in reached) - 1
+        reached = list(accumulate(map(_HELD, self.buckets), initial=self.below))
+        holding = bisect_left(reached, rank) - 1
         return min(max(_middle(self.buckets[holding][0]), self.minimum), self.maximum)
 
     def __add__(self, other: Histogram) -> Histogram:

