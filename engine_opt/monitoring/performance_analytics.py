@@ -1,4 +1,4 @@
-"""What monitored series say: windows, trends, anomalies, forecasts, and what a change did.
+"""What monitored series say: windows, trends, anomalies, changes of level, forecasts, and what a change did.
 
     found = trend(points)
     if found.verdict is TrendVerdict.RISING: ...
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from engine_opt.monitoring._series import Point
 from engine_opt.monitoring.anomalies import Anomalies, Anomaly, Scale, anomalies
+from engine_opt.monitoring.changes import Change, changes
 from engine_opt.monitoring.forecast import Forecast, ForecastVerdict, Limit, forecast
 from engine_opt.monitoring.impact import Impact, ImpactVerdict, impact, paired_impact
 from engine_opt.monitoring.rolling import WindowQuantiles, WindowRate, rates, rolling_quantiles
@@ -21,6 +22,7 @@ from engine_opt.monitoring.trend import Line, Trend, TrendVerdict, trend
 __all__ = [
     "Anomalies",
     "Anomaly",
+    "Change",
     "Forecast",
     "ForecastVerdict",
     "Impact",
@@ -34,6 +36,7 @@ __all__ = [
     "WindowQuantiles",
     "WindowRate",
     "anomalies",
+    "changes",
     "forecast",
     "impact",
     "paired_impact",
