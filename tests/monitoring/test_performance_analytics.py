@@ -768,7 +768,7 @@ def test_it_needs_the_standard_library_and_the_judge():
 
 
 def test_of_the_gate_only_the_judge_is_used():
-    names = ("_series", "rolling", "trend", "anomalies", "impact", "forecast", "performance_analytics")
+    names = ("_series", "rolling", "trend", "anomalies", "impact", "forecast", "changes", "performance_analytics")
     used = set()
     for name in names:
         text = (ROOT / "engine_opt" / "monitoring" / f"{name}.py").read_text("utf-8")
