@@ -25,6 +25,7 @@ from .demo import demo
 from .explain import explain
 from .replay import replay
 from .run import run
+from .serve import serve
 
 PROGRAM = "python -m engine_opt"
 UNUSABLE, INTERRUPTED, UNREAD = 2, 130, 141
@@ -35,13 +36,14 @@ UNUSABLE, INTERRUPTED, UNREAD = 2, 130, 141
 def cli(context: click.Context) -> None:
     """Classify weeks, analyse markets, check trades and decide by the options protocol.
 
-    Everything is read from files and answered on the spot; nothing here goes to a network.
+    Everything is read from files and answered on the spot; nothing here goes to a network. `serve` alone listens, to
+    this machine.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-for _verb in (classify, analyze, check, run, batch, replay, explain, demo, ablation):
+for _verb in (classify, analyze, check, run, batch, replay, explain, demo, ablation, serve):
     cli.add_command(_verb)
 
 

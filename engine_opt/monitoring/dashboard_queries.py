@@ -304,13 +304,16 @@ def _sum(several: list[list[SeriesPoint]]) -> SeriesPoint:
 
 
 def _shares(parts: list[SeriesPoint], whole: list[SeriesPoint], start: float, width: float) -> list[float | None]:
-    """Return what share of the whole each part is; NaN where there was nothing at all."""
-    totals: dict[int, float] = {}
-    for point in whole:
+    """Return what share of the whole each part is, in the interval of `width` it lies in; NaN where there was nothing."""
+    mine, totals = _added(parts, start, width), _added(whole, start, width)
+    cells = [_cell(point, start, width) for point in parts]
+    return [mine[cell] / totals[cell] if totals.get(cell) else nan for cell in cells]
+
+
+def _added(points: list[SeriesPoint], start: float, width: float) -> dict[int, float]:
+    """Return the sum of the points in each interval of `width`: there may be several, and in the parts others."""
+    sums: dict[int, float] = {}
+    for point in points:
         cell = _cell(point, start, width)
-        totals[cell] = totals.get(cell, 0.0) + point.value
-    shares: list[float | None] = []
-    for point in parts:
-        total = totals.get(_cell(point, start, width), 0.0)
-        shares.append(point.value / total if total else nan)
-    return shares
+        sums[cell] = sums.get(cell, 0.0) + point.value
+    return sums

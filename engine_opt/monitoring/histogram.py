@@ -77,7 +77,8 @@ class Histogram:
     @property
     def count(self) -> int:
         """How many values were recorded."""
-        return self.below + sum(map(_HELD, self.buckets)) + self.above
+        within: int = sum(map(_HELD, self.buckets))
+        return self.below + within + self.above
 
     def quantile(self, share: float) -> float:
         """Return the least recorded value that at least a `share` of all values do not exceed, within 1 % of itself.

@@ -34,7 +34,7 @@ def example_of(text):
 
 
 def test_the_verbs_are_those_that_are_documented():
-    assert VERBS == ["ablation", "analyze", "batch", "check", "classify", "demo", "explain", "replay", "run"]
+    assert VERBS == ["ablation", "analyze", "batch", "check", "classify", "demo", "explain", "replay", "run", "serve"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

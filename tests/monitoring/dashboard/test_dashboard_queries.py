@@ -75,6 +75,15 @@ def test_a_share_is_of_what_was_added_in_the_same_interval(store, helpers):
     assert read.values["share"] == [1.0] * 3
 
 
+def test_where_collections_are_finer_than_the_points_a_share_is_of_what_lies_together(store, helpers):
+    """A long range of a store that is young: 300 points of 20 s, of which the last fifteen hold two collections each."""
+    asked = selection("cache_hits", ("cache",), ("share",), of=("cache_hits", "cache_misses"))
+    bars, _ = groups(store, SampleKind.COUNTER, asked)
+    read = columns(store, SampleKind.COUNTER, bars, ("share",), helpers.start - 5_700.0, helpers.start + 300.0, 300)
+    two = [sum(30 + n % 3 for n in (first, first + 1)) for first in INTERVALS[::2]]
+    assert read.values["share"] == pytest.approx([hits / (hits + 20) for hits in two for _ in range(2)])
+
+
 def test_a_share_of_nothing_is_no_number(store, helpers):
     (group,) = groups(store, SampleKind.COUNTER, selection("cache_misses", (), ("share",), of=("no_such",)))
     read = columns(store, SampleKind.COUNTER, group, ("share",), helpers.start, helpers.start + 20.0, 5)
