@@ -229,6 +229,71 @@ _MONITOR = (
     ),
 )
 
+_COLLECTOR = (
+    *_gauges(
+        pending="Collections that the store does not have yet.",
+        sources="Sources that are registered.",
+        running="Whether it collects by itself: 1 or 0.",
+    ),
+    *_counters(
+        collections="Collections made.",
+        samples="Samples in them.",
+        refused="Numbers that no store could keep.",
+        failed_sources="Sources that raised.",
+        failed_collections="Collections that came to nothing.",
+        written="Collections that the store has taken.",
+        dropped="Collections that were given up.",
+        failed_writes="Writes that failed.",
+        backwards="Collections for which the clock had gone back.",
+    ),
+)
+
+_STORE = (
+    *_gauges(metrics="Metrics known.", series="Series known."),
+    *_counters(
+        writes="Writes since the store was opened.",
+        collections="Collections in them.",
+        samples="Samples in them.",
+        failed="Writes that failed.",
+        reads="Series that were read.",
+    ),
+)
+
+_ALERTING = (
+    *_gauges(
+        rules="Rules.",
+        broken="Rules that can say nothing.",
+        pending="Alerts that wait.",
+        firing="Alerts that fire.",
+        resolved="Alerts that are over, for a day.",
+        acknowledged="Alerts that somebody has acknowledged.",
+        silenced="Alerts that a silence covers.",
+        silences="Silences that have not ended.",
+        series="Series that were judged last.",
+        waiting="Deliveries on their way.",
+        failed="Deliveries that failed for good.",
+        uncertain="Deliveries of which nobody knows whether they arrived.",
+    ),
+    *_counters(
+        evaluations="Evaluations made.",
+        failed_evaluations="Evaluations that raised.",
+        attempts="Attempts to deliver.",
+        sent="Messages that arrived.",
+        unwritten="Times that a delivery could not be written down.",
+    ),
+)
+
+_DASHBOARD = (
+    *_gauges(kept="Answers that are kept.", kept_bytes="Bytes of the answers kept.", clients="Clients that listen."),
+    *_counters(
+        requests="Requests answered.",
+        again="Answers that were given again.",
+        published="Events told.",
+        dropped="Clients let go, for they did not read.",
+        refused="Clients beyond those that may listen.",
+    ),
+)
+
 TABLES: Mapping[str, StatTable] = MappingProxyType(
     {
         f"engine_opt.{name}": StatTable(prefix, stats)
@@ -249,6 +314,10 @@ TABLES: Mapping[str, StatTable] = MappingProxyType(
             ("optimization.memory_manager.MemoryManager", "memory", _MEMORY),
             ("optimization.performance_optimizer.PerformanceOptimizer", "optimizer", _OPTIMIZER),
             ("monitoring.performance_monitor.PerformanceMonitor", "monitor", _MONITOR),
+            ("monitoring.metrics_collector.MetricsCollector", "collector", _COLLECTOR),
+            ("monitoring.store.series_store.SeriesStore", "store", _STORE),
+            ("monitoring.alerting_system.AlertingSystem", "alerting", _ALERTING),
+            ("monitoring.dashboard_backend.Dashboard", "dashboard", _DASHBOARD),
         )
     }
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from engine_opt.monitoring.dashboard_queries import Panel, Target
+from engine_opt.monitoring.dashboard.queries import Panel, Target
 
 _QUANTILES = ("p50", "p99", "p99.9")
 _LOOKUPS = ("engine_readings_hits", "engine_readings_misses", "engine_readings_waits")

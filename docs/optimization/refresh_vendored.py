@@ -31,7 +31,7 @@ class Package(NamedTuple):
 PACKAGES = (
     Package(
         "uplot",
-        HOME / "engine_opt/monitoring/dashboard/vendor",
+        HOME / "engine_opt/monitoring/dashboard/page/vendor",
         {
             "dist/uPlot.iife.min.js": "uPlot.iife.min.js",
             "dist/uPlot.min.css": "uPlot.min.css",

@@ -150,6 +150,7 @@ def main(store: str, rate: float, interval: float, slow: str | None = None) -> N
     ):
         collector.register_monitor(load.monitor)
         collector.register_source("components", load.records)
+        collector.register_source("monitoring", lambda: component_records(collector) + component_records(metrics))
         collector.start()
         load.begin()
         work(load, rate, ended.wait)

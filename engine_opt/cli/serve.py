@@ -60,8 +60,8 @@ def serve(
     """
     from engine_opt import _validate as check
     from engine_opt.engine_panels import engine_panels
-    from engine_opt.monitoring.alert_toml import seconds
     from engine_opt.monitoring.alerting_system import AlertingSystem, load_alerts
+    from engine_opt.monitoring.alerts.toml import seconds
     from engine_opt.monitoring.dashboard_backend import run
     from engine_opt.monitoring.metric_store import DAY, open_store
 

@@ -21,12 +21,12 @@ from typing import NamedTuple, Self
 
 from engine_opt import _validate as check
 from engine_opt.errors import ConfigError, InputError, StateError
-from engine_opt.monitoring.alert_conditions import Readings
-from engine_opt.monitoring.alert_evaluation import Found, advance, look, posts, summary
-from engine_opt.monitoring.alert_file import AlertFile, Delivery, Key, Silence, Status, Tracked
-from engine_opt.monitoring.alert_messages import Message, Notifier
-from engine_opt.monitoring.alert_outbox import Outbox
-from engine_opt.monitoring.alert_rules import (
+from engine_opt.monitoring.alerts.conditions import Readings
+from engine_opt.monitoring.alerts.evaluation import Found, advance, look, posts, summary
+from engine_opt.monitoring.alerts.file import AlertFile, Delivery, Key, Silence, Status, Tracked
+from engine_opt.monitoring.alerts.messages import Message, Notifier
+from engine_opt.monitoring.alerts.outbox import Outbox
+from engine_opt.monitoring.alerts.rules import (
     AlertRule,
     Condition,
     Labels,
@@ -35,9 +35,9 @@ from engine_opt.monitoring.alert_rules import (
     fingerprint,
     rule_from,
 )
-from engine_opt.monitoring.alert_states import Acknowledgement, Event, Phase
-from engine_opt.monitoring.alert_toml import built, similar, tables, text
-from engine_opt.monitoring.notifiers import checked_notifiers, notifier_from
+from engine_opt.monitoring.alerts.states import Acknowledgement, Event, Phase
+from engine_opt.monitoring.alerts.toml import built, similar, tables, text
+from engine_opt.monitoring.notify.notifiers import checked_notifiers, notifier_from
 from engine_opt.monitoring.samples import MetricStore
 
 __all__ = [

@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 from engine_opt import _validate as check
 from engine_opt.errors import ConfigError, InputError
-from engine_opt.monitoring.dashboard_alerts import AlertDesk
-from engine_opt.monitoring.dashboard_answers import Answers
-from engine_opt.monitoring.dashboard_events import EventHub
-from engine_opt.monitoring.dashboard_openapi import Refused
-from engine_opt.monitoring.dashboard_queries import Panel, Target
-from engine_opt.monitoring.dashboard_reader import Reader
-from engine_opt.monitoring.dashboard_security import Guard, Receive, Scope, Send
-from engine_opt.monitoring.dashboard_watch import Watch
+from engine_opt.monitoring.dashboard.alerts import AlertDesk
+from engine_opt.monitoring.dashboard.answers import Answers
+from engine_opt.monitoring.dashboard.events import EventHub
+from engine_opt.monitoring.dashboard.openapi import Refused
+from engine_opt.monitoring.dashboard.queries import Panel, Target
+from engine_opt.monitoring.dashboard.reader import Reader
+from engine_opt.monitoring.dashboard.security import Guard, Receive, Scope, Send
+from engine_opt.monitoring.dashboard.watch import Watch
 from engine_opt.monitoring.samples import MetricStore
 
 if TYPE_CHECKING:
     from engine_opt.monitoring.alerting_system import AlertingSystem
-    from engine_opt.monitoring.dashboard_api import Api
+    from engine_opt.monitoring.dashboard.api import Api
 
 __all__ = ["LOOPBACK", "Dashboard", "Panel", "Target", "create_app", "run"]
 
@@ -106,7 +106,7 @@ def create_app(
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
 
-    from engine_opt.monitoring.dashboard_api import Api, broken, no_such, refuse
+    from engine_opt.monitoring.dashboard.api import Api, broken, no_such, refuse
 
     hub = EventHub(f"{int(clock()):x}", most_clients=most_clients)
     desk = None if alerts is None else AlertDesk(alerts, steady)
@@ -158,7 +158,7 @@ def run(
         raise InputError("port", port, "it must be a whole number from 0 to 65535")
     token = secrets.token_urlsafe(24) if token is None else token
     dashboard = create_app(store, token=token, hosts=LOOPBACK if hosts is None else hosts, **options)
-    from engine_opt.monitoring.dashboard_server import DashboardServer, listening
+    from engine_opt.monitoring.dashboard.server import DashboardServer, listening
 
     with listening(host, port) as made:
         address = f"http://{f'[{host}]' if ':' in host else host}:{made.getsockname()[1]}"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from engine_opt import _validate as check
 from engine_opt.errors import InputError
-from engine_opt.monitoring.downsampling import DAY, Ages
-from engine_opt.monitoring.series_store import SeriesStore
-from engine_opt.monitoring.sqlite_store import SqliteDatabase
-from engine_opt.monitoring.store_tables import Database
+from engine_opt.monitoring.store.downsampling import DAY, Ages
+from engine_opt.monitoring.store.series_store import SeriesStore
+from engine_opt.monitoring.store.sqlite_store import SqliteDatabase
+from engine_opt.monitoring.store.tables import Database
 
 __all__ = ["DAY", "Ages", "SeriesStore", "open_store"]
 
@@ -47,6 +47,6 @@ def open_store(where: str | PathLike[str], *, read_only: bool = False, ages: Age
 def _database(where: str, *, read_only: bool) -> Database:
     if "://" not in where:
         return SqliteDatabase(Path(where), read_only=read_only)
-    from engine_opt.monitoring.sql_store import SqlDatabase
+    from engine_opt.monitoring.store.sql_store import SqlDatabase
 
     return SqlDatabase(where, read_only=read_only)

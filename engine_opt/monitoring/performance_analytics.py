@@ -11,13 +11,13 @@ InsufficientData; no function answers with a default.
 
 from __future__ import annotations
 
-from engine_opt.monitoring._series import Point
-from engine_opt.monitoring.anomalies import Anomalies, Anomaly, Scale, anomalies
-from engine_opt.monitoring.changes import Change, changes
-from engine_opt.monitoring.forecast import Forecast, ForecastVerdict, Limit, forecast
-from engine_opt.monitoring.impact import Impact, ImpactVerdict, impact, paired_impact
-from engine_opt.monitoring.rolling import WindowQuantiles, WindowRate, rates, rolling_quantiles
-from engine_opt.monitoring.trend import Line, Trend, TrendVerdict, trend
+from engine_opt.monitoring.analytics._series import Point
+from engine_opt.monitoring.analytics.anomalies import Anomalies, Anomaly, Scale, anomalies
+from engine_opt.monitoring.analytics.changes import Change, changes
+from engine_opt.monitoring.analytics.forecast import Forecast, ForecastVerdict, Limit, forecast
+from engine_opt.monitoring.analytics.impact import Impact, ImpactVerdict, impact, paired_impact
+from engine_opt.monitoring.analytics.rolling import WindowQuantiles, WindowRate, rates, rolling_quantiles
+from engine_opt.monitoring.analytics.trend import Line, Trend, TrendVerdict, trend
 
 __all__ = [
     "Anomalies",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = files("engine_opt.monitoring") / "dashboard"
+PAGE = files("engine_opt.monitoring.dashboard") / "page"
 OURS = Path(str(PAGE))
 VENDORED = [OURS / "vendor", Path(__file__).parent / "vendor"]
 

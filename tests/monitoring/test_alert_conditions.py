@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine_opt.monitoring.alert_conditions import Observation, Readings, Verdict, compared, observed
-from engine_opt.monitoring.alert_rules import AlertRule
+from engine_opt.monitoring.alerts.conditions import Observation, Readings, Verdict, compared, observed
+from engine_opt.monitoring.alerts.rules import AlertRule
 from engine_opt.monitoring.histogram import HistogramRecorder
 from engine_opt.monitoring.metric_store import open_store
 from engine_opt.monitoring.samples import Collection, MetricInfo, Sample, SampleKind, SeriesKey, SeriesPoint

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine_opt import ConfigError, InputError
-from engine_opt.monitoring.alert_rules import WORDS, AlertRule, Condition, Severity, fingerprint
 from engine_opt.monitoring.alerting_system import load_alerts
-from engine_opt.monitoring.notifiers import KINDS
+from engine_opt.monitoring.alerts.rules import WORDS, AlertRule, Condition, Severity, fingerprint
+from engine_opt.monitoring.notify.notifiers import KINDS
 
 
 def load(tmp_path, text):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine_opt.monitoring.alert_conditions import Observation, Verdict
-from engine_opt.monitoring.alert_states import KEPT, Acknowledgement, Event, Phase, Waits, step
+from engine_opt.monitoring.alerts.conditions import Observation, Verdict
+from engine_opt.monitoring.alerts.states import KEPT, Acknowledgement, Event, Phase, Waits, step
 
 few = settings(max_examples=150, deadline=None)
 B, M, C, N = Verdict.BREACHED, Verdict.BETWEEN, Verdict.CLEAR, Verdict.NO_DATA

@@ -14,10 +14,10 @@ import pytest
 
 from engine_opt import InputError, StateError
 from engine_opt.errors import StoreError
-from engine_opt.monitoring.alert_outbox import GIVEN_UP, LONGEST_WAIT
 from engine_opt.monitoring.alerting_system import AlertingSystem, AlertRule, Event, Phase, Status
+from engine_opt.monitoring.alerts.outbox import GIVEN_UP, LONGEST_WAIT
 from engine_opt.monitoring.metric_store import open_store
-from engine_opt.monitoring.notifiers import DeliveryError, FileNotifier
+from engine_opt.monitoring.notify.notifiers import DeliveryError, FileNotifier
 from engine_opt.monitoring.samples import Collection, MetricInfo, Sample, SampleKind, SeriesKey, SeriesPoint
 
 HOUR = 3_600.0
@@ -440,7 +440,7 @@ KILLED = """
 import sys
 from engine_opt.monitoring.alerting_system import AlertingSystem, AlertRule
 from engine_opt.monitoring.metric_store import open_store
-from engine_opt.monitoring.notifiers import FileNotifier, WebhookNotifier
+from engine_opt.monitoring.notify.notifiers import FileNotifier, WebhookNotifier
 
 folder, url = sys.argv[1:]
 notifiers = [

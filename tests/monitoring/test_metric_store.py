@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from engine_opt import InputError, StateError
 from engine_opt.errors import EngineError, StoreError
-from engine_opt.monitoring import sqlite_store
-from engine_opt.monitoring.downsampling import WIDTHS, Extent, plan
 from engine_opt.monitoring.histogram import Histogram, HistogramRecorder
-from engine_opt.monitoring.histogram_bytes import from_bytes, to_bytes
 from engine_opt.monitoring.metric_store import Ages, open_store
 from engine_opt.monitoring.samples import Collection, MetricInfo, Sample, SampleKind, SeriesKey, SeriesPoint
+from engine_opt.monitoring.store import sqlite_store
+from engine_opt.monitoring.store.downsampling import WIDTHS, Extent, plan
+from engine_opt.monitoring.store.histogram_bytes import from_bytes, to_bytes
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="limits and signals as POSIX has them")
 START = 1_700_000_000.0

@@ -14,7 +14,6 @@ import pytest
 
 from engine_opt import InputError, StateError
 from engine_opt.errors import StoreError
-from engine_opt.monitoring import sqlite_store
 from engine_opt.monitoring.metric_store import open_store
 from engine_opt.monitoring.metrics import Kind
 from engine_opt.monitoring.metrics_collector import MetricsCollector
@@ -22,6 +21,7 @@ from engine_opt.monitoring.performance_monitor import MetricRecord, PerformanceM
 from engine_opt.monitoring.process_metrics import ProcessMetrics
 from engine_opt.monitoring.samples import Collection, SampleKind, SeriesKey
 from engine_opt.monitoring.stat_records import Stat, StatTable
+from engine_opt.monitoring.store import sqlite_store
 from engine_opt.optimization.cache import Cache
 
 START = 1_700_000_000.0

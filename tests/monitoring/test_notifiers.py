@@ -17,10 +17,10 @@ import pytest
 from aiosmtpd.smtp import SMTP
 
 from engine_opt import ConfigError, InputError
-from engine_opt.monitoring.alert_rules import Severity
-from engine_opt.monitoring.alert_states import Event
 from engine_opt.monitoring.alerting_system import load_alerts
-from engine_opt.monitoring.notifiers import (
+from engine_opt.monitoring.alerts.rules import Severity
+from engine_opt.monitoring.alerts.states import Event
+from engine_opt.monitoring.notify.notifiers import (
     AlertTold,
     AppriseNotifier,
     DeliveryError,

@@ -6,13 +6,13 @@ from itertools import count
 
 import pytest
 
-from engine_opt.monitoring.downsampling import merged
 from engine_opt.monitoring.histogram import HistogramRecorder
-from engine_opt.monitoring.histogram_bytes import from_bytes, to_bytes
 from engine_opt.monitoring.metric_store import open_store
 from engine_opt.monitoring.metrics_collector import MetricsCollector
 from engine_opt.monitoring.performance_monitor import PerformanceMonitor
 from engine_opt.monitoring.samples import Collection, MetricInfo, Sample, SampleKind, SeriesKey
+from engine_opt.monitoring.store.downsampling import merged
+from engine_opt.monitoring.store.histogram_bytes import from_bytes, to_bytes
 
 START = 1_699_999_200.0  # an hour ends
 HOURS = 168

@@ -7,8 +7,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from engine_opt.monitoring.dashboard.server import DashboardServer, listening
 from engine_opt.monitoring.dashboard_backend import create_app
-from engine_opt.monitoring.dashboard_server import DashboardServer, listening
 from engine_opt.monitoring.histogram import HistogramRecorder
 from engine_opt.monitoring.metric_store import open_store
 from engine_opt.monitoring.samples import Collection, MetricInfo, Sample, SampleKind, SeriesKey

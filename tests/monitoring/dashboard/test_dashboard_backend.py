@@ -12,8 +12,8 @@ import pytest
 
 from engine_opt.errors import ConfigError, InputError, StoreError
 from engine_opt.monitoring.alerting_system import AlertingSystem, AlertRule
+from engine_opt.monitoring.dashboard.static import page_files
 from engine_opt.monitoring.dashboard_backend import Panel, create_app, run
-from engine_opt.monitoring.dashboard_static import page_files
 from engine_opt.monitoring.metric_store import open_store
 
 

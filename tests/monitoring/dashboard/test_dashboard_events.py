@@ -5,9 +5,9 @@ from contextlib import ExitStack, closing
 
 import pytest
 
+from engine_opt.monitoring.dashboard.events import EventHub
+from engine_opt.monitoring.dashboard.openapi import Refused
 from engine_opt.monitoring.dashboard_backend import Panel
-from engine_opt.monitoring.dashboard_events import EventHub
-from engine_opt.monitoring.dashboard_openapi import Refused
 
 
 def numbers(client):

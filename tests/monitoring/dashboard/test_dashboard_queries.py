@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_opt.errors import InputError
-from engine_opt.monitoring.dashboard_queries import Panel, Selection, columns, groups, show
+from engine_opt.monitoring.dashboard.queries import Panel, Selection, columns, groups, show
 from engine_opt.monitoring.samples import SampleKind
 
 ALL = ("p50", "p90", "p99", "p99.9", "mean", "min", "max", "count", "rate")

@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from engine_opt.monitoring.dashboard_totals import Totals
+from engine_opt.monitoring.dashboard.totals import Totals
 from engine_opt.monitoring.metric_store import open_store
 from engine_opt.monitoring.samples import Collection, MetricInfo, Sample, SampleKind, SeriesKey
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine_opt.errors import InputError
-from engine_opt.monitoring.health import SOUND, Finding, Health, Status, freshness
+from engine_opt.monitoring.dashboard.health import SOUND, Finding, Health, Status, freshness
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The rooms behind `dashboard_backend`, and the page."""
