@@ -128,11 +128,9 @@ class Session(ABC):
 
     def _remember(self, outcome: Outcome) -> Mapping[Key, Sequence[Point]]:
         """Append the run to the history and return the trends of its rows."""
-        from pytest_pe_perf.history.store import open_history
+        from pytest_pe_perf.history.store import remember
 
-        with open_history(self.rootdir / self.settings.history) as history:
-            history.append(outcome.run, outcome.report)
-            return history.trends(self.environment.slug, [row.key for row in outcome.run.rows])
+        return remember(self.rootdir, self.settings.history, outcome.run, outcome.report)
 
     def _write_report(self, outcome: Outcome, trends: Mapping[Key, Sequence[Point]]) -> None:
         from pytest_pe_perf.files import write_atomically

@@ -12,6 +12,10 @@ from pytest_pe_perf.errors import PePerfError
 
 from .bisect import bisect
 from .doctor import doctor
+from .export import export
+from .history import history
+from .import_ import import_runs
+from .init import init
 from .selftest import selftest
 from .update import update
 
@@ -24,10 +28,14 @@ def cli() -> None:
     """Accept, compare and look at what `pytest --pe-perf` measured."""
 
 
+cli.add_command(init)
 cli.add_command(doctor)
 cli.add_command(selftest)
 cli.add_command(bisect)
 cli.add_command(update)
+cli.add_command(history)
+cli.add_command(import_runs)
+cli.add_command(export)
 
 
 def main() -> None:

@@ -43,8 +43,20 @@ CREATE TABLE points (
 ) STRICT, WITHOUT ROWID;
 """
 
+# Format 2 (0.2). A run is known by the digest of what it says, so that it is added once wherever it comes from; runs of
+# format 1 have none. `about` holds the name of the project, once that is known.
+_KNOW_RUNS = """
+ALTER TABLE runs ADD COLUMN digest TEXT;
+CREATE UNIQUE INDEX runs_by_digest ON runs (digest);
+CREATE INDEX runs_by_start ON runs (started);
+CREATE TABLE about (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT;
+"""
+
 # The script at position n makes a file of format n one of format n + 1; the first makes an empty file ours.
-UPGRADES: tuple[str, ...] = (_CREATE,)
+UPGRADES: tuple[str, ...] = (_CREATE, _KNOW_RUNS)
 
 
 @contextmanager

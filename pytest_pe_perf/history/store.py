@@ -1,142 +1,150 @@
-"""Earlier runs in an SQLite file: append one, read the trends of many rows at once."""
+"""The door to a project's history, and what becomes of a run that it does not take."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from pytest_pe_perf.errors import HistoryError
-from pytest_pe_perf.model import GateReport, Judgement, Key, Point, Row, Run
+from pytest_pe_perf.errors import ConfigError, HistoryError, WriteError
+from pytest_pe_perf.files import write_atomically
+from pytest_pe_perf.model import GateReport, Key, Point, Run
 
-from .schema import prepare, transaction
+from .interface import HistoryStore
+from .record import Record, decode, encode, record_of
 
-# STRICT tables.
-_NEEDED = (3, 37, 0)
-# A writer holds the file for milliseconds; who waits longer than this waits for a process that hangs.
-_SECONDS_TO_WAIT = 30.0
-
-_ADD_RUN = "INSERT INTO runs (started, environment, commit_hash, context) VALUES (?, ?, ?, ?)"
-_ADD_SERIES = "INSERT OR IGNORE INTO series (environment, test, name, metric) VALUES (?, ?, ?, ?)"
-_ADD_POINT = """
-INSERT INTO points (series, started, run, value, reference, low, high, verdict)
-SELECT id, ?, ?, ?, ?, ?, ?, ? FROM series WHERE environment = ? AND test = ? AND name = ? AND metric = ?
-"""
-# The inner query walks `limit` entries of the primary key back from the newest; points of the same moment as the last
-# of them are cut by the caller.
-_TRENDS = """
-WITH wanted AS (
-  SELECT CAST(key AS INTEGER) AS number, series.id AS series
-  FROM json_each(:keys) AS item JOIN series
-    ON series.environment = :environment AND series.test = json_extract(item.value, '$[0]')
-    AND series.name = json_extract(item.value, '$[1]') AND series.metric = json_extract(item.value, '$[2]')
-)
-SELECT number, points.started, commit_hash, points.value, reference, verdict
-FROM wanted JOIN points ON points.series = wanted.series JOIN runs ON runs.id = points.run
-WHERE points.started >= coalesce(
-  (SELECT newer.started FROM points AS newer WHERE newer.series = wanted.series
-   ORDER BY newer.started DESC, newer.run DESC LIMIT 1 OFFSET :limit - 1), '')
-ORDER BY number, points.started, points.run
-"""
-
-
-class History:
-    """An open history file; see ``open_history``."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def append(self, run: Run, report: GateReport) -> None:
-        """Add a point for every row that has a value, all or none.
-
-        Raises:
-            HistoryError: the file cannot be written, or the run's start is no time.
-
-        """
-        started, rows = _utc(run.started), {row.key: row for row in run.rows}
-        environment = run.environment.slug
-        judged = [judgement for judgement in report.judgements if judgement.value is not None]
-        execute = self._connection.execute
-        with transaction(self._connection, "IMMEDIATE"):
-            context = json.dumps(run.context, sort_keys=True)
-            number = execute(_ADD_RUN, (started, environment, run.context.get("commit", ""), context)).lastrowid
-            for judgement in judged:
-                series = (environment, judgement.key.test, judgement.key.name, judgement.key.metric)
-                execute(_ADD_SERIES, series)
-                point = _numbers(judgement, rows.get(judgement.key))
-                execute(_ADD_POINT, (started, number, *point, judgement.verdict.value, *series))
-
-    def trends(self, environment_slug: str, keys: Iterable[Key], limit: int = 500) -> dict[Key, tuple[Point, ...]]:
-        """Return the last ``limit`` points of each row, the oldest first; an unknown row has none.
-
-        Raises:
-            HistoryError: the file cannot be read.
-            ValueError: ``limit`` is less than 1.
-
-        """
-        if limit < 1:
-            raise ValueError(f"limit is {limit}; ask for one point at least")
-        asked = list(keys)
-        points: dict[Key, list[Point]] = {key: [] for key in asked}
-        listed = json.dumps([(key.test, key.name, key.metric) for key in asked])
-        parameters = {"keys": listed, "environment": environment_slug, "limit": limit}
-        for number, *fields in self._connection.execute(_TRENDS, parameters):
-            points[asked[number]].append(Point(*fields))
-        return {key: tuple(found[-limit:]) for key, found in points.items()}
+# Where runs wait that a history did not take, in the project's folder.
+WAITING = Path(".pe-perf", "unsent")
+_GIT = "git:"
+_POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?://")
 
 
 @contextmanager
-def open_history(path: Path) -> Iterator[History]:
-    """Open the history file, made where there is none. Several processes may have it open and write.
+def open_history(where: str | Path, root: Path | None = None, project: str = "") -> Iterator[HistoryStore]:
+    """Open a history, made where there is none. Several processes may have it open and write.
+
+    ``where`` is a file, ``postgresql://...``, or ``git:`` and the name of a branch; files are relative to ``root``,
+    whose repository it is. ``project`` says whose history is asked for, if that is known.
 
     Raises:
-        HistoryError: it cannot be opened, read or written, is damaged, newer, or another program's.
+        HistoryError: it cannot be opened, read or written, is damaged, newer, another program's or another project's.
 
     """
-    if sqlite3.sqlite_version_info < _NEEDED:
-        raise HistoryError(f"the history needs SQLite 3.37; this Python has {sqlite3.sqlite_version}")
+    name, folder = str(where), root or Path()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=_SECONDS_TO_WAIT, isolation_level=None)) as connection:
-            prepare(connection)
-            # Readers do not stand in the way of a writer. Where the file system cannot do it, the mode stays as it is.
-            connection.execute("PRAGMA journal_mode = WAL")
-            yield History(connection)
+        with _opened(name, folder) as history:
+            history.claim(project)
+            yield history
     except HistoryError as error:
-        raise HistoryError(f"{path}: {error.args[0]}") from error
-    except (sqlite3.Error, OSError) as error:
-        raise HistoryError(f"{path}: {error}; {_advice(error)}") from error
+        shown = _shown(name) if _elsewhere(name) else str(folder / name)
+        message = error.args[0]
+        raise HistoryError(message if shown in message else f"{shown}: {message}") from error
 
 
-def _advice(error: Exception) -> str:
-    code = getattr(error, "sqlite_errorcode", None)
-    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return "it is not a history or it is damaged: move it away and a new one is begun"
-    if code == sqlite3.SQLITE_BUSY:
-        return "another process holds it: try again when that has ended"
-    return "nothing of this run was added: see that the folder can be written and the disk is not full"
+def _elsewhere(name: str) -> bool:
+    return name.startswith(_GIT) or "://" in name
 
 
-def _utc(started: str) -> str:
-    """Return the time in UTC, written so that times sort as text; one without a zone is taken as UTC."""
+def _opened(name: str, root: Path) -> AbstractContextManager[HistoryStore]:
+    if name.startswith(_GIT):
+        from .git_branch import open_branch
+
+        return open_branch(root, name.removeprefix(_GIT))
+    if _POSTGRESQL.match(name):
+        from .postgres import open_postgres
+
+        return open_postgres(_POSTGRESQL.sub("postgresql+psycopg://", name, count=1))
+    if "://" in name:
+        raise HistoryError("a history is a file, postgresql://... or git:BRANCH")
+    from .sqlite import open_sqlite
+
+    return open_sqlite(root / name)
+
+
+def _shown(name: str) -> str:
+    """Return an address without the password in it."""
+    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", name)
+
+
+def project_of(root: Path) -> str:
+    """Return the name of the project in ``root``: that of its pyproject.toml, empty where it has none.
+
+    Raises:
+        ConfigError: the file is not TOML.
+
+    """
+    import tomllib
+
+    path = root / "pyproject.toml"
     try:
-        time = datetime.fromisoformat(started)
-    except ValueError as error:
-        raise HistoryError(f"the run says that it started at {started!r}, which is no time") from error
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    return time.isoformat(timespec="microseconds")
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8")).get("project", {})
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    name = table.get("name", "") if isinstance(table, dict) else ""
+    # Names that pip takes for the same (PEP 503) are the same.
+    return re.sub(r"[-_.]+", "-", name).lower() if isinstance(name, str) else ""
 
 
-def _numbers(judgement: Judgement, row: Row | None) -> tuple[float | None, ...]:
-    """Return value, reference, low and high of a judged row."""
-    references = [sample.reference for sample in row.samples if sample.reference is not None] if row else []
-    comparison = judgement.comparison
-    return (
-        judgement.value,
-        min(references, default=None),
-        comparison.low if comparison else None,
-        comparison.high if comparison else None,
-    )
+# --- a run that was measured --------------------------------------------------------------------------------------
+
+
+def remember(root: Path, where: str, run: Run, report: GateReport) -> Mapping[Key, tuple[Point, ...]]:
+    """Add a run to the project's history, after those that wait for it, and return the trends of its rows.
+
+    A run that the history does not take is kept in ``WAITING``; the next one sends it.
+
+    Raises:
+        HistoryError: the history cannot be written; the message says where the run is kept.
+
+    """
+    record = record_of(run, report)
+    try:
+        with open_history(where, root, project_of(root)) as history:
+            send(root, history, [record])
+            return history.trends(run.environment.slug, [row.key for row in run.rows])
+    except HistoryError as error:
+        raise HistoryError(f"{error.args[0]}; {_keep(root, record)}") from error
+
+
+def send(root: Path, history: HistoryStore, records: Iterable[Record] = ()) -> int:
+    """Add the runs that wait, and these; return how many are new to the history.
+
+    Raises:
+        HistoryError: a run that waits is not what was written, or the history cannot be written.
+
+    """
+    paths = waiting(root)
+    added = history.add([*_read(paths), *records])
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return added
+
+
+def waiting(root: Path) -> list[Path]:
+    """Return the files of the runs that wait to be sent."""
+    return sorted((root / WAITING).glob("*.jsonl"))
+
+
+def _read(paths: Iterable[Path]) -> Iterator[Record]:
+    for path in paths:
+        try:
+            # Another process may have sent it by now.
+            with suppress(FileNotFoundError):
+                yield decode(path.read_bytes(), path.stem)
+        except OSError as error:
+            raise HistoryError(f"{path} cannot be sent: {error.strerror or error}") from error
+        except HistoryError as error:
+            raise HistoryError(f"{path} cannot be sent: {error.args[0]}; delete it if it is of no use") from error
+
+
+def _keep(root: Path, record: Record) -> str:
+    """Keep a run; return what became of it."""
+    path = root / WAITING / f"{record.about.digest}.jsonl"
+    with suppress(WriteError):
+        write_atomically(path, encode(record))
+        return f"the run is kept in {path} and sent by the next one"
+    return "nor could the run be kept there"

@@ -12,7 +12,8 @@ import pytest
 
 from pytest_pe_perf.errors import HistoryError
 from pytest_pe_perf.history import schema
-from pytest_pe_perf.history.store import _TRENDS, open_history
+from pytest_pe_perf.history.sqlite import _TRENDS
+from pytest_pe_perf.history.store import open_history
 from pytest_pe_perf.judge.gate import gate
 from pytest_pe_perf.model import RUN_FORMAT, BaselineRow, Environment, Key, Point, Row, Run, Sample
 
@@ -202,7 +203,7 @@ def test_a_run_is_added_whole_or_not_at_all(path: Path) -> None:
     append(path, run())
     report = gate(run(), {})
     broken = replace(report, judgements=(*report.judgements, replace(report.judgements[0], value=math.nan)))
-    with pytest.raises(HistoryError, match="NOT NULL"), open_history(path) as history:
+    with pytest.raises(HistoryError, match="is nan, which is no number"), open_history(path) as history:
         history.append(run(), broken)
     append(path, run(value=2.0))
     connection = sqlite3.connect(path)
@@ -257,11 +258,11 @@ def test_newer_format(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 7")
     connection.close()
-    assert "format 7 is newer than the 1 that this version understands: upgrade pytest-pe-perf" in refused(path)
+    assert "format 7 is newer than the 2 that this version understands: upgrade pytest-pe-perf" in refused(path)
 
 
 def test_upgrades_are_a_chain(path: Path) -> None:
-    """A history of format 1 is led to a later format with all its points, once."""
+    """A history of today's format is led to a later one with all its points, once."""
     append(path, run())
     later = (*schema.UPGRADES, "ALTER TABLE runs ADD COLUMN branch TEXT NOT NULL DEFAULT '';")
     connection = sqlite3.connect(path, isolation_level=None)
@@ -270,8 +271,39 @@ def test_upgrades_are_a_chain(path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     found = connection.execute("SELECT branch, value FROM points JOIN runs ON id = run ORDER BY value").fetchall()
     connection.close()
-    assert version == 2
+    assert version == 3
     assert found == [("", 1.0), ("", 100.0)]
+
+
+def test_a_history_of_version_0_1(path: Path) -> None:
+    """A file of format 1 is read, its runs get the names that they would get today, and one of two that agree goes."""
+    append(path, run(commit="5f1d"), run("2026-01-02T00:00:00Z", 2.0))
+    with open_history(path) as history:
+        today = [history.record(about) for about in history.runs()]
+    old = path.with_name("old.sqlite")
+    connection = sqlite3.connect(old, isolation_level=None)
+    schema.prepare(connection, schema.UPGRADES[:1])
+    for number, record in enumerate((*today, today[0]), 1):
+        about = record.about
+        context = json.dumps(about.context)
+        row = (number, about.started, about.environment, about.commit, context)
+        connection.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?)", row)
+        for value in record.values:
+            series = (about.environment, value.key.test, value.key.name, value.key.metric)
+            connection.execute(
+                "INSERT OR IGNORE INTO series (environment, test, name, metric) VALUES (?, ?, ?, ?)", series
+            )
+            (place,) = connection.execute(
+                "SELECT id FROM series WHERE (environment, test, name, metric) = (?, ?, ?, ?)", series
+            ).fetchone()
+            numbers = (value.value, value.reference, value.low, value.high, value.verdict)
+            connection.execute(
+                "INSERT INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (place, about.started, number, *numbers)
+            )
+    connection.close()
+    with open_history(old) as history:
+        assert [history.record(about) for about in history.runs()] == today
+    assert values(old) == [1.0, 2.0]
 
 
 def test_an_upgrade_that_fails(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Runs of other programs into a history, and ours out for other programs."""
