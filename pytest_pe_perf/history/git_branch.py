@@ -160,14 +160,7 @@ class GitHistory(HistoryStore):
 
     def _base(self, tip: str, theirs: str) -> str:
         """Return the commit from which both went on; empty where they began apart, or the clone is too shallow."""
-        if not tip:
-            return ""
-        try:
-            return git.line(self._git("merge-base", tip, theirs))
-        except git.GitError as error:
-            if error.status != 1:
-                raise
-            return ""
+        return self._answer("merge-base", tip, theirs) if tip else ""
 
     def _commit(self, make: Callable[[str], _Change | None]) -> None:
         """Commit what ``make`` makes of the branch's tip, anew if another process was faster."""
@@ -191,9 +184,18 @@ class GitHistory(HistoryStore):
     def _git(self, *arguments: str, stdin: bytes = b"") -> bytes:
         return git.run(self._root, *arguments, seconds=_SECONDS_TO_WAIT, stdin=stdin)
 
+    def _answer(self, *question: str) -> str:
+        """Return the line that git printed; empty where it says with its exit status that there is none."""
+        try:
+            return git.line(self._git(*question))
+        except git.GitError as error:
+            if error.status != 1:
+                raise
+            return ""
+
     def _tip(self) -> str:
         """Return the commit that the branch is at; empty where there is no branch."""
-        return git.line(self._git("for-each-ref", "--format=%(objectname)", self._ref))
+        return self._answer("rev-parse", "--verify", "--quiet", f"{self._ref}^{{commit}}")
 
     def _tree(self, commit: str) -> _Tree:
         if not commit:

@@ -82,6 +82,12 @@ def test_who_only_looks_makes_no_branch(repository: Path, git: Git) -> None:
     assert git(repository, "for-each-ref", REF) == ""
 
 
+def test_a_branch_below_the_name(repository: Path, git: Git) -> None:
+    """A branch whose name only begins like that of the history is not taken for it."""
+    git(repository, "update-ref", f"{REF}/work", "main")
+    assert days(repository) == []
+
+
 def test_what_was_fetched_is_there(clone: Path, repository: Path, git: Git) -> None:
     """A clone sees the runs of the remote's branch, and after a fetch those that were added meanwhile."""
     assert days(clone) == [1, 2]
