@@ -129,7 +129,7 @@ def _stored(config: pytest.Config, settings: Settings, beside: Settings) -> Stor
 
 
 def _paired(config: pytest.Config, settings: Settings) -> Session:
-    from pytest_pe_perf.against import PairedSession
+    from pytest_pe_perf.against import PairedSession, entries_of_base
     from pytest_pe_perf.measure.paired.trees import Against
 
     if config.getoption("pe_perf_update"):
@@ -137,7 +137,15 @@ def _paired(config: pytest.Config, settings: Settings) -> Session:
     if os.name != "posix":
         raise pytest.UsageError("--pe-perf-against needs Linux or macOS; compare with a baseline instead")
     against = Against.find(config.rootpath, config.getoption("pe_perf_against"), config.getoption("pe_perf_head"))
-    return PairedSession(settings, _place(config), _say(config), against=against, meter=lambda: _meter(config))
+    entries = entries_of_base(against, config.rootpath) if settings.accept else ()
+    return PairedSession(
+        settings,
+        _place(config),
+        _say(config),
+        against=against,
+        meter=lambda: _meter(config),
+        accepted_on_base=entries,
+    )
 
 
 def _place(config: pytest.Config) -> Place:

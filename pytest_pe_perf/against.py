@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from pytest_pe_perf.config import PROJECT_FILE, read_entries
 from pytest_pe_perf.environment import context
 from pytest_pe_perf.errors import SidesError
 from pytest_pe_perf.measure.janitor import workspace
 from pytest_pe_perf.measure.paired.process import SideError
+from pytest_pe_perf.measure.paired.repository import content_at
 from pytest_pe_perf.measure.paired.trees import Against, Sides
-from pytest_pe_perf.model import METRICS, RUN_FORMAT, GateReport, Judgement, Key, Point, Run, Verdict
+from pytest_pe_perf.model import METRICS, RUN_FORMAT, Acceptance, GateReport, Judgement, Key, Point, Run, Verdict
 from pytest_pe_perf.pairs import Comparison, open_comparer
 from pytest_pe_perf.recorder import Bench, Subject
 from pytest_pe_perf.report.progress import Meter, Silent
@@ -21,10 +24,14 @@ from pytest_pe_perf.session import Outcome, Session
 
 @dataclass
 class PairedSession(Session):
-    """Compares with another commit: ``against`` says with which, and ``meter`` makes what shows how far it is."""
+    """Compares with another commit: ``against`` says with which, and ``meter`` makes what shows how far it is.
+
+    ``accepted_on_base`` are the accept entries of its project file, see ``entries_of_base``.
+    """
 
     against: Against = field(kw_only=True)
     meter: Callable[[], Meter] = Silent
+    accepted_on_base: tuple[Acceptance, ...] = ()
     _found: Comparison = field(default_factory=Comparison)
     _by_test: dict[str, list[Judgement]] = field(default_factory=dict)
     _notes: list[str] = field(default_factory=list)
@@ -38,6 +45,11 @@ class PairedSession(Session):
     def commits(self) -> Commits:
         """What is measured side by side."""
         return Commits(self.against.ref, self.against.base, self.against.head or "")
+
+    @property
+    def on_base(self) -> tuple[Acceptance, ...]:
+        """The accept entries of the commit that is compared with."""
+        return self.accepted_on_base
 
     def bench(self, subject: Subject) -> Bench:
         """Return what makes the calls: they were measured before, elsewhere."""
@@ -117,3 +129,18 @@ class PairedSession(Session):
     def _remember(self, outcome: Outcome) -> Mapping[Key, Sequence[Point]]:
         """Append the run to the history, unless it is of a commit that was named: the history goes with the work."""
         return {} if self.against.head else super()._remember(outcome)
+
+
+def entries_of_base(against: Against, rootdir: Path) -> tuple[Acceptance, ...]:
+    """Return the accept entries of the project that stands in ``rootdir``, as the base has them.
+
+    A change cannot accept itself: what its own project file says counts only as far as the base says the same.
+
+    Raises:
+        BaseError: git cannot read the base's file.
+        ConfigError: it is not TOML, or an entry in it cannot be read.
+
+    """
+    path = (rootdir.resolve() / PROJECT_FILE).relative_to(against.top).as_posix()
+    data = content_at(against.top, against.base, path)
+    return () if data is None else read_entries(data, f"{path} of the base ({against.base[:10]})")

@@ -6,17 +6,20 @@ import difflib
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from pytest_pe_perf.errors import ConfigError
-from pytest_pe_perf.model import Budget
+from pytest_pe_perf.model import METRICS, Acceptance, Budget
 from pytest_pe_perf.units import parse_bytes, parse_seconds, parse_share
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set. Durations in seconds, shares as fractions, paths relative to the root directory.
+
+    ``accept`` are the regressions that do not fail a test for a while.
 
     ``time`` is spent on each latency measurement: in each process, or on both sides of a comparison together. ``fresh`` is the number of fresh processes that
     measure a new or suspected row again. ``confirm``: whether a suspicion against a baseline is settled by measuring
@@ -40,6 +43,7 @@ class Settings:
     report: str = ".pe-perf/report.html"
     json: str = ".pe-perf/run.json"
     history: str = ".pe-perf/history.sqlite"
+    accept: tuple[Acceptance, ...] = ()
 
 
 def _flag(value: object) -> bool:
@@ -79,8 +83,84 @@ def _fresh(value: object) -> int:
     return value
 
 
+def _entries(value: object) -> tuple[Acceptance, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, dict) for item in value):
+        raise ConfigError("it is not a list of tables: write each entry beneath [[tool.pe_perf.accept]]")
+    found: dict[tuple[str, str], int] = {}
+    entries = []
+    for number, item in enumerate(value, 1):
+        where = f"entry {number} ({item['test']!r})" if isinstance(item.get("test"), str) else f"entry {number}"
+        entry = _entry(item, where)
+        first = found.setdefault((entry.test, entry.metric), number)
+        if first != number:
+            raise ConfigError(f"{where}: entry {first} has the same test and metric; keep one of them")
+        entries.append(entry)
+    return tuple(entries)
+
+
+def _entry(table: Mapping[str, object], where: str) -> Acceptance:
+    """Return one entry; of a key that is absent, unknown or cannot be read, ``where`` says in which entry it stands."""
+    for key in table:
+        if key not in _ENTRY:
+            raise _unknown("key", key, list(_ENTRY), where)
+    values: dict[str, Any] = {}
+    for key, read in _ENTRY.items():
+        if key not in table:
+            if key == "issue":
+                continue
+            raise ConfigError(f"{where}: {key} is missing; an entry has {', '.join(_ENTRY)} (issue may be left out)")
+        try:
+            values[key] = read(table[key])
+        except ConfigError as error:
+            raise type(error)(f"{where}: {key}: {error.args[0]}") from error
+    return Acceptance(**values)
+
+
+def _words(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f"{value!r} is not a text")
+    return value.strip()
+
+
+def _metric(value: object) -> str:
+    judged = [metric.name for metric in METRICS.values() if metric.assume != "nothing"]
+    if value not in judged:
+        near = difflib.get_close_matches(str(value), judged, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(judged)}"
+        raise ConfigError(f"{value!r} is no metric that is judged: {hint}")
+    return str(value)
+
+
+def _ceiling(value: object) -> float:
+    """Return the ratio that ``1.2`` and ``"20 %"`` both name."""
+    ratio = value if isinstance(value, int | float) and not isinstance(value, bool) else 1 + parse_share(value)
+    if not 1 < ratio <= _HIGHEST:
+        raise ConfigError(f'{value!r} is not a ratio above 1 (and at most {_HIGHEST}): write for example 1.2 or "20 %"')
+    return float(ratio)
+
+
+def _day(value: object) -> date:
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise ConfigError(f"{value!r} is not a date: write one without quotes, for example 2027-01-31")
+    return value
+
+
+# A ceiling beyond this is a slip of the pen.
+_HIGHEST = 1000
+# The keys of an entry of [[tool.pe_perf.accept]], and how each is read.
+_ENTRY: dict[str, Callable[[object], Any]] = {
+    "test": _words,
+    "metric": _metric,
+    "ceiling": _ceiling,
+    "reason": _words,
+    "issue": _words,
+    "expires": _day,
+}
+
 # What a comparison of two commits can do in two seconds is more than what a stored baseline can.
 PAIRED: dict[str, Any] = {"time": 2.0, "threshold": 0.05, "margin": 0.01}
+# Where the settings of a project stand.
+PROJECT_FILE = "pyproject.toml"
 # Seconds of a measurement.
 SHORTEST, LONGEST = 0.001, 3600.0
 
@@ -108,6 +188,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "report": _text,
     "json": _text,
     "history": _text,
+    "accept": _entries,
 }
 _MARKER_SETTINGS = ("time", "threshold", "margin", "gc")
 
@@ -226,18 +307,36 @@ def read_table(rootdir: Path) -> dict[str, object]:
         ConfigError: the file is not TOML, or the table is not a table.
 
     """
-    path = rootdir / "pyproject.toml"
+    path = rootdir / PROJECT_FILE
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _table(path.read_bytes(), str(path))
     except FileNotFoundError:
         return {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
-    tool = data.get("tool", {})
+
+
+def _table(data: bytes, file: str) -> dict[str, object]:
+    try:
+        content = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {file}: {error}") from error
+    tool = content.get("tool", {})
     table = tool.get("pe_perf", {}) if isinstance(tool, dict) else {}
     if not isinstance(table, dict):
-        raise ConfigError(f"{path}: tool.pe_perf is not a table")
+        raise ConfigError(f"{file}: tool.pe_perf is not a table")
     return table
+
+
+def read_entries(data: bytes, file: str) -> tuple[Acceptance, ...]:
+    """Return the accept entries of a project file, whatever its other settings are; ``file`` names it in messages.
+
+    Raises:
+        ConfigError: the file is not TOML, or an entry cannot be read.
+
+    """
+    found = _read({"accept": _table(data, file).get("accept", [])}, f"{file}: {{}}", ("accept",))
+    return tuple(found["accept"])
 
 
 def load_settings(rootdir: Path, options: Mapping[str, object] | None = None, *, paired: bool = False) -> Settings:

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_pe_perf.errors import PePerfError
 from pytest_pe_perf.fixtures import hidden
+from pytest_pe_perf.judge.accept import terms
 from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.measuring import Measuring, measures, why_nothing
 from pytest_pe_perf.model import Judgement, Key
@@ -84,7 +85,7 @@ class Gate(Measuring):
     def after_call(self, item: pytest.Item, seconds: float) -> None:
         """Judge the test, and fail it if it got worse."""
         self.session.durations[item.nodeid] = seconds
-        judgements = self.session.settle(item.nodeid)
+        judgements = self.session.judgements(item.nodeid)
         self.done.add(item.nodeid)
         if not self.session.measured(item.nodeid):
             self.session.skip(item.nodeid, why_nothing(item))
@@ -131,6 +132,7 @@ class Gate(Measuring):
             self.outcome, self.plan_lines = self.session.accept(outcome)
         except PePerfError as error:
             self.failures.append(f"pe-perf: {error}")
+        self.outcome = self.session.with_entries(self.outcome, self.tests - self.finished)
         self.failures += [f"pe-perf: {error}" for error in self.session.publish(self.outcome)]
         if self.failures and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -138,6 +140,10 @@ class Gate(Measuring):
         if session.exitstatus == pytest.ExitCode.OK and any(judgement.key not in self.told for judgement in failing):
             # A missing row has no test that could fail.
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.outcome.stale and self.session.settings.strict:
+            self.failures.append(terminal.stale(len(self.outcome.stale)))
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _complete(self, config: pytest.Config) -> set[str]:
         """Return the modules that were collected whole and of which every performance test has run."""
@@ -173,4 +179,5 @@ class Gate(Measuring):
 
 def _properties(judgement: Judgement) -> list[tuple[str, Any]]:
     name = ".".join(part for part in ("pe_perf", judgement.key.name, judgement.key.metric) if part)
-    return [(name, judgement.value), (f"{name}.verdict", str(judgement.verdict))]
+    found = [(name, judgement.value), (f"{name}.verdict", str(judgement.verdict))]
+    return [*found, (f"{name}.accepted", terms(judgement.accepted))] if judgement.accepted else found

@@ -6,6 +6,7 @@ Values stand in base units: seconds, bytes, counts.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Literal
 
@@ -231,8 +232,24 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A regression that people accept for a while: an entry of ``[[tool.pe_perf.accept]]``.
+
+    ``test`` is a pattern of node ids, see ``judge.patterns``. ``ceiling`` is the ratio of head to base that it may reach,
+    ``expires`` the last day (of UTC) on which it counts. ``issue`` may be empty.
+    """
+
+    test: str
+    metric: str
+    ceiling: float
+    reason: str
+    expires: date
+    issue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict on one row and what it rests on."""
+    """The verdict on one row and what it rests on. ``accepted`` is the entry by which a regression does not fail."""
 
     key: Key
     verdict: Verdict
@@ -241,6 +258,7 @@ class Judgement:
     comparison: Comparison | None = None
     budget: Budget | None = None
     line: int = 0
+    accepted: Acceptance | None = None
 
     @property
     def fails(self) -> bool:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_pe_perf.config import Settings
 from pytest_pe_perf.environment import identify
 from pytest_pe_perf.errors import PePerfError
+from pytest_pe_perf.judge.accept import Entries, accept_covered, remark
+from pytest_pe_perf.judge.gate import module_of
+from pytest_pe_perf.judge.patterns import has_wildcard
 from pytest_pe_perf.measure.command import Place
-from pytest_pe_perf.model import Environment, GateReport, Judgement, Key, Point, Run, Verdict
+from pytest_pe_perf.model import Acceptance, Environment, GateReport, Judgement, Key, Point, Run, Verdict
 from pytest_pe_perf.recorder import Bench, Recorder, Subject
 from pytest_pe_perf.report.wording import Commits
 
@@ -27,10 +30,11 @@ UNDECIDED = (Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE, Verdict.NEW, Verdict.
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A run and what the gate says of it."""
+    """A run and what the gate says of it. ``stale`` are those of its notes that fail where the user asked for that."""
 
     run: Run
     report: GateReport
+    stale: tuple[str, ...] = ()
 
 
 @dataclass
@@ -86,9 +90,23 @@ class Session(ABC):
         """Return what measures the calls of one test in this process."""
         return self.recorder.bench(subject)
 
+    @property
+    def on_base(self) -> tuple[Acceptance, ...] | None:
+        """The accept entries of the commit that is compared with, None where none is."""
+        return None
+
+    @property
+    def entries(self) -> Entries:
+        """The accept entries that count today, by the clock of UTC."""
+        return Entries(self.settings.accept, datetime.fromisoformat(self.started).date(), self.on_base)
+
+    def judgements(self, test: str) -> tuple[Judgement, ...]:
+        """Judge the rows of ``test``, which has just run, and accept what the entries cover."""
+        return accept_covered(self.settle(test), self.entries)
+
     @abstractmethod
     def settle(self, test: str) -> tuple[Judgement, ...]:
-        """Judge the rows of ``test``, which has just run."""
+        """Judge the rows of ``test``, which has just run, by what was measured alone."""
 
     @abstractmethod
     def measured(self, test: str) -> bool:
@@ -101,6 +119,20 @@ class Session(ABC):
     def accept(self, outcome: Outcome) -> tuple[Outcome, list[str]]:
         """Write what this run may accept, if it was asked to; return the outcome with that accepted, and lines."""
         return outcome, []
+
+    def with_entries(self, outcome: Outcome, not_run: Iterable[str]) -> Outcome:
+        """Return the outcome with what the entries cover accepted, and with a note on each of the others.
+
+        ``not_run`` are the tests that were collected and left out.
+        """
+        report, entries = outcome.report, self.entries
+        judgements = accept_covered(report.judgements, entries)
+        unseen = {*not_run, *(item.test for item in outcome.run.skipped)}
+        named = {module_of(entry.test).removeprefix("./") for entry in entries.of_head if not has_wildcard(entry.test)}
+        gone = {module for module in named if not (self.rootdir / module).exists()}
+        said = remark(judgements, entries, not_judged=unseen, complete={*outcome.run.complete, *gone})
+        report = replace(report, judgements=judgements, notes=(*report.notes, *said.notes))
+        return replace(outcome, report=report, stale=said.stale)
 
     def fails(self, judgement: Judgement) -> bool:
         """Whether the test of this judgement must fail."""

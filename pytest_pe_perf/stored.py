@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_pe_perf.config import Settings
 from pytest_pe_perf.environment import context
 from pytest_pe_perf.errors import PePerfError
+from pytest_pe_perf.judge.accept import accept_covered
 from pytest_pe_perf.judge.compare import BASELINE_PROCESSES, DECIDING_PROCESSES, suspected
 from pytest_pe_perf.judge.gate import gate, judged, module_of
 from pytest_pe_perf.measure import fresh
@@ -256,7 +257,10 @@ class StoredSession(Session):
         from pytest_pe_perf.baseline.update import apply, plan
         from pytest_pe_perf.report.plan import lines
 
-        everything = plan(outcome.run, outcome.report, self.baseline)
+        report = outcome.report
+        if not self.reason:  # what an entry covers waits for one
+            report = replace(report, judgements=accept_covered(report.judgements, self.entries))
+        everything = plan(outcome.run, report, self.baseline)
         allowed = tuple(change for change in everything.changes if self.reason or not change.worse)
         refused = tuple(
             (change.key, "it would get worse; say why with --pe-perf-reason")

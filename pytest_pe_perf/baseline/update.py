@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pytest_pe_perf.errors import ReasonNeededError, UsageError
@@ -19,6 +18,7 @@ from pytest_pe_perf.judge.compare import (
 )
 from pytest_pe_perf.judge.estimate import SLOW, minimum, normalised, spread
 from pytest_pe_perf.judge.gate import module_of
+from pytest_pe_perf.judge.patterns import matches
 from pytest_pe_perf.model import (
     METRICS,
     BaselineRow,
@@ -44,6 +44,9 @@ _NAMED_IN_A_MESSAGE = 3
 
 def plan(run: Run, report: GateReport, baseline: Mapping[Key, BaselineRow], only: Sequence[str] = ()) -> Plan:
     """Return what accepting ``run`` would change. ``report`` is the gate's on ``run`` against ``baseline``.
+
+    Where nobody gives a reason for what got worse, it is that report with the project's accept entries applied: their
+    rows are then left alone, instead of asking for a reason.
 
     ``only`` limits it to the tests that one of the patterns names: a node id, the beginning of one (a folder, a file,
     a class, a test without its parameters), or either with ``*`` and ``?``.
@@ -156,8 +159,10 @@ def _outcome(judgement: Judgement, row: Row | None, base: BaselineRow | None) ->
         # The limit stays; the baseline follows what the comparison alone says.
         underlying = judge(replace(row, budget=None), base)
         word, reason = underlying.verdict, underlying.reason
-    if word in (Verdict.UNCHANGED, Verdict.ACCEPTED):
+    if word is Verdict.UNCHANGED:
         return None
+    if word is Verdict.ACCEPTED:
+        return f"{reason}; with a reason it becomes the baseline"
     if word is Verdict.INCONCLUSIVE:
         return reason
     if len(row.samples) < BASELINE_PROCESSES:
@@ -183,19 +188,9 @@ def _selected(judgements: Sequence[Judgement], only: Sequence[str]) -> Sequence[
     if not only:
         return judgements
     for pattern in only:
-        if not any(_matches(pattern, judgement.key.test) for judgement in judgements):
+        if not any(matches(pattern, judgement.key.test) for judgement in judgements):
             raise UsageError(f"{pattern!r} names no test of this run; patterns are node ids, beginnings, or globs")
-    return [judgement for judgement in judgements if any(_matches(pattern, judgement.key.test) for pattern in only)]
-
-
-def _matches(pattern: str, test: str) -> bool:
-    if pattern in (".", "./"):
-        return True
-    plain = pattern.removeprefix("./").removesuffix("/")
-    if test == plain or (plain and test.startswith((f"{plain}/", f"{plain}::", f"{plain}["))):
-        return True
-    # Brackets hold the parameters of a test: they stand for themselves.
-    return fnmatchcase(test, plain.replace("[", "[[]"))
+    return [judgement for judgement in judgements if any(matches(pattern, judgement.key.test) for pattern in only)]
 
 
 def _reason_needed(worse: Sequence[Key]) -> str:

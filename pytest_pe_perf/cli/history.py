@@ -241,13 +241,13 @@ def _trends(store: HistoryStore, patterns: Sequence[str], metric: str | None, la
 
 
 def _series(store: HistoryStore, patterns: Sequence[str], metric: str | None) -> dict[str, list[Key]]:
-    from pytest_pe_perf.baseline.update import _matches
     from pytest_pe_perf.errors import UsageError
+    from pytest_pe_perf.judge.patterns import matches
 
     found: dict[str, list[Key]] = {}
     used: set[str] = set()
     for environment, key in store.series():
-        naming = [pattern for pattern in patterns if _matches(pattern, key.test)]
+        naming = [pattern for pattern in patterns if matches(pattern, key.test)]
         used.update(naming)
         if (naming or not patterns) and metric in (None, key.metric):
             found.setdefault(environment, []).append(key)

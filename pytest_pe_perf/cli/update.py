@@ -6,6 +6,8 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +36,8 @@ def update(patterns: Sequence[str], dry_run: bool, reason: str, as_json: bool, r
     """Accept what the last run measured as the new baseline.
 
     A PATTERN is a node id, the beginning of one (a folder, a file, a test) or a glob; without any, all tests of the
-    run are meant. Rows of tests that did not run are never touched. A row that gets worse needs a --reason.
+    run are meant. Rows of tests that did not run are never touched. A row that gets worse needs a --reason; without
+    one, those that an accept entry covers are left alone.
 
     Exit status: 0 done or nothing to do, 2 unreadable input or no reason given, 3 nothing of the run can be accepted.
     """
@@ -42,6 +45,7 @@ def update(patterns: Sequence[str], dry_run: bool, reason: str, as_json: bool, r
     from pytest_pe_perf.baseline.update import apply, plan
     from pytest_pe_perf.config import load_settings
     from pytest_pe_perf.errors import UsageError
+    from pytest_pe_perf.judge.accept import Entries, accept_covered
     from pytest_pe_perf.judge.gate import gate
 
     root = find_root(Path.cwd(), run_file)
@@ -51,9 +55,14 @@ def update(patterns: Sequence[str], dry_run: bool, reason: str, as_json: bool, r
             f"the last run compared with {run.context['against']}, and measured nothing that a baseline could hold; "
             "make a run that can be accepted with: pytest --pe-perf"
         )
-    folder = root / load_settings(root).baselines
+    settings = load_settings(root)
+    folder = root / settings.baselines
     baseline = load(folder, run.environment)
-    planned = plan(run, gate(run, baseline), baseline, patterns)
+    report = gate(run, baseline)
+    if not reason.strip():
+        entries = Entries(settings.accept, datetime.now(UTC).date())
+        report = replace(report, judgements=accept_covered(report.judgements, entries))
+    planned = plan(run, report, baseline, patterns)
 
     if not as_json:
         _show(planned)

@@ -224,7 +224,7 @@ def _answer(report: GateReport, level: Level, commits: Commits | None) -> tuple[
         )
     if level == "good":
         accepted = " beyond what was accepted" if report.count(Verdict.ACCEPTED) else ""
-        return f"Nothing got worse{accepted}", _nothing_to_do(report)
+        return f"Nothing got worse{accepted}", _nothing_to_do(report, commits)
     if not report.judgements:
         return (
             "Nothing was measured",
@@ -249,7 +249,9 @@ def _answer(report: GateReport, level: Level, commits: Commits | None) -> tuple[
     return "Nothing got worse where it was measured", "Some tests were not measured; below stands why."
 
 
-def _nothing_to_do(report: GateReport) -> str:
+def _nothing_to_do(report: GateReport, commits: Commits | None) -> str:
+    if commits is None and report.count(Verdict.IMPROVED):
+        return "Keep what improved as the baseline with: pe-perf update"
     blind = sum(weak(judgement) and judgement.key.metric == "latency" for judgement in report.judgements)
     if not blind:
         return "There is nothing to do."

@@ -85,6 +85,12 @@ def failure(judgement: Judgement, commits: Commits | None = None) -> str:
     return "\n".join(_failure(judgement, commits))
 
 
+def stale(count: int) -> str:
+    """Return the line that says why a strict run fails although no row does."""
+    entries = "1 accept entry asks" if count == 1 else f"{count} accept entries ask"
+    return f"pe-perf: {entries} to be mended or deleted, which fails under --pe-perf-strict: see the notes"
+
+
 def _failure(judgement: Judgement, commits: Commits | None) -> Iterator[str]:
     key, comparison, budget = judgement.key, judgement.comparison, judgement.budget
     metric = METRICS[key.metric]

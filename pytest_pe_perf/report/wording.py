@@ -216,8 +216,8 @@ def how_to_let_pass(judgement: Judgement, commits: Commits | None = None) -> str
         return f"meet the budget or change it in the marker{lifted}"
     merged = "nothing to update: the next comparison starts from the commit that this is merged into"
     if judgement.key.metric in _WITH_MARGIN:
-        return f"{merged}; a wider `margin` in the test's marker accepts it in this one"
-    return merged
+        return f"{merged}; a wider `margin` in the test's marker, or an accept entry on the base, lets it pass this one"
+    return f"{merged}; an accept entry on the base lets it pass this one"
 
 
 def reproduce_command(test: str, commits: Commits | None = None) -> str:
@@ -290,7 +290,10 @@ def _hint(report: GateReport) -> str:
     if not any(map(compared, report.judgements)):
         acceptable = report.count(Verdict.NEW) + report.count(Verdict.NOT_COMPARABLE)
         return f"accept {'it' if acceptable == 1 else 'them'} with: pe-perf update" if acceptable else ""
-    return "accept what is new with: pe-perf update" if report.count(Verdict.NEW) else ""
+    what = ["accept what is new"] if report.count(Verdict.NEW) else []
+    if report.count(Verdict.IMPROVED) and not any(judgement.fails for judgement in report.judgements):
+        what.append("keep what improved")
+    return f"{' and '.join(what)} with: pe-perf update" if what else ""
 
 
 def _hint_of_pairs(report: GateReport) -> str:

@@ -143,6 +143,68 @@ def test_some_rows_are_left(project: Path, pe_perf: Command) -> None:
     assert pe_perf("update").stdout.endswith("1 unchanged, 1 left alone\nNothing was written.\n")
 
 
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ([1.08] * 5, "+8.0 % is more than +5.0 % and less than a stored baseline can prove"),
+        ([2.0] * 3, "2x in 3 processes; 5 are needed"),
+        ([0.5] * 2, "-50.0 % in 2 processes; 3 are needed"),
+    ],
+)
+def test_what_is_open_or_only_suspected_is_left(project: Path, pe_perf: Command, values: list[float], why: str) -> None:
+    """No reason makes a row that did not settle the baseline."""
+    pe_perf("update")
+    remember(project, latency(A, *values))
+    done = pe_perf("update", "--reason", "I know", COLUMNS="120", status=3)
+    assert f"left alone: {why}" in done.stdout
+    assert rows(project)[A] == (1.0, "")
+
+
+def test_what_improved_becomes_the_baseline_and_what_got_worse_does_not(project: Path, pe_perf: Command) -> None:
+    """A confirmed improvement needs no reason and drops the old one; beside it a regression stops the update."""
+    remember(project, latency(A, 1.0, 1.0, 1.0), latency(B, 1.0, 1.0, 1.0))
+    pe_perf("update")
+    remember(project, latency(A, *[2.0] * 5), latency(B, 1.0, 1.0, 1.0))
+    pe_perf("update", "--reason", "it checks more")
+    remember(project, latency(A, 1.0, 1.0, 1.0), latency(B, *[2.0] * 5))
+    assert "2.00 s -> 1.00 s" in pe_perf("update", "--dry-run").stdout
+    assert "[pe-perf: reason-needed]" in pe_perf("update", status=2).stderr
+    assert rows(project) == {A: (2.0, "it checks more"), B: (1.0, "")}
+    pe_perf("update", A)
+    assert rows(project) == {A: (1.0, ""), B: (1.0, "")}
+
+
+ENTRY = """
+[[tool.pe_perf.accept]]
+test = "tests/perf/test_x.py"
+metric = "latency"
+ceiling = 2.5
+reason = "until the table is built once"
+expires = {}
+"""
+
+
+def test_what_an_entry_accepts_for_a_while_waits_for_a_reason(project: Path, pe_perf: Command) -> None:
+    """It keeps nothing else from being written, and becomes the baseline with a reason only."""
+    pe_perf("update")
+    (project / "pyproject.toml").write_text(ENTRY.format("2999-12-31"))
+    remember(project, latency(A, *[2.0] * 5), latency(B, 0.5, 0.5, 0.5))
+    out = pe_perf("update", COLUMNS="200").stdout
+    assert "left alone: 2x, beyond +10.0 % in 5 processes; accepted up to 2.5x until 2999-12-31" in out
+    assert "with a reason it becomes the baseline" in out
+    assert rows(project) == {A: (1.0, ""), B: (0.5, "")}
+    pe_perf("update", "--reason", "it checks more")
+    assert rows(project)[A] == (2.0, "it checks more")
+
+
+def test_an_entry_that_has_expired_holds_nothing_back(project: Path, pe_perf: Command) -> None:
+    """Its row asks for a reason like every other one."""
+    pe_perf("update")
+    (project / "pyproject.toml").write_text(ENTRY.format("2020-01-31"))
+    remember(project, latency(A, *[2.0] * 5))
+    assert "[pe-perf: reason-needed]" in pe_perf("update", status=2).stderr
+
+
 def test_json(project: Path, pe_perf: Command) -> None:
     """The plan as JSON says what would change, what is left, and what was written; nothing else is printed."""
     remember(project, latency(A, 1.0, 1.0, 1.0), latency(B, 1.0))

@@ -179,7 +179,7 @@ def test_failure_in_pairs_offers_no_update(pairs) -> None:
         "reproduce with: pytest --pe-perf --pe-perf-against main 'tests/test_a.py::test_b[x y]'",
         (
             "nothing to update: the next comparison starts from the commit that this is merged into; "
-            "a wider `margin` in the test's marker accepts it in this one"
+            "a wider `margin` in the test's marker, or an accept entry on the base, lets it pass this one"
         ),
     ]
 
@@ -190,7 +190,7 @@ def test_failure_of_a_count_beside_a_commit(judgement, metric) -> None:
     row = judgement("t.py::t", Verdict.REGRESSED, "more", metric=metric, base=10.0, head=11.0)
     lines = failure(row, MAIN).splitlines()
     assert lines[2] == "counted exactly, threshold +1.0 %, 3 processes a side, tier counts"
-    assert lines[4].endswith("that this is merged into")
+    assert lines[4].endswith("that this is merged into; an accept entry on the base lets it pass this one")
 
 
 def test_pairs_that_settle_a_suspicion_against_a_baseline_can_be_accepted(pairs) -> None:

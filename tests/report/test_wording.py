@@ -92,6 +92,23 @@ def test_sight_names_the_worst_row_where_it_differs(judgement, report_of) -> Non
 
 
 @pytest.mark.parametrize(
+    ("verdicts", "hint"),
+    [
+        ([Verdict.UNCHANGED], ""),
+        ([Verdict.IMPROVED], "keep what improved with: pe-perf update"),
+        ([Verdict.IMPROVED, Verdict.NEW], "accept what is new and keep what improved with: pe-perf update"),
+        # Without a reason nothing would be written.
+        ([Verdict.IMPROVED, Verdict.REGRESSED], ""),
+    ],
+)
+def test_an_improvement_is_proposed_as_the_new_baseline(judgement, report_of, verdicts, hint) -> None:
+    """The hint names the command; beside a commit there is nothing to keep."""
+    report = report_of(*[judgement(f"t{i}", verdict, base=1e-3) for i, verdict in enumerate(verdicts)])
+    assert wording.result(report).hint == hint
+    assert "keep" not in wording.result(report, BASE).hint
+
+
+@pytest.mark.parametrize(
     ("verdicts", "sentence"),
     [
         ([], "nothing measured"),

@@ -95,6 +95,21 @@ def fail(what: str, error: Exception) -> NoReturn:
     raise BaseError(f"{what} cannot be had (git: {error}); see what `git status` and `git fsck` say") from error
 
 
+def content_at(top: Path, commit: str, path: str) -> bytes | None:
+    """Return what stands in a file of a commit, None where the commit has no such file; ``path`` is relative to ``top``.
+
+    Raises:
+        BaseError: git cannot read it.
+
+    """
+    try:
+        if not names(git(top, "ls-tree", "-z", "--name-only", commit, "--", path)):
+            return None
+        return git(top, "cat-file", "blob", f"{commit}:{path}")
+    except GitError as error:
+        fail(f"{path} of {commit[:10]}", error)
+
+
 def git_path(top: Path, name: str) -> Path:
     """Return where git keeps ``name``: a work tree of several shares most of it with the others."""
     return (top / line(git(top, "rev-parse", "--git-path", name))).absolute()
