@@ -1,8 +1,8 @@
-"""Brings the files of others that the dashboard and its tests carry, from npm, and notes which they are.
+"""Brings the files of others that the dashboard, the report and their tests carry, from npm, and notes which they are.
 
     python docs/optimization/refresh_vendored.py [uplot@1.6.32] [axe-core@4.14.1]
 
-The page carries uPlot, for it has to work without a network; the browser test carries axe-core. By default the newest
+Both pages carry uPlot, for they have to work without a network; the browser tests carry axe-core. By default the newest
 versions are taken. Needs npm. Look at what has changed, and run tests/browser, before you commit it.
 """
 
@@ -24,14 +24,14 @@ class Package(NamedTuple):
     """What is taken from a package: file there, name here."""
 
     name: str
-    folder: Path
+    folders: tuple[Path, ...]
     taken: dict[str, str]
 
 
 PACKAGES = (
     Package(
         "uplot",
-        HOME / "engine_opt/monitoring/dashboard/page/vendor",
+        (HOME / "engine_opt/monitoring/dashboard/page/vendor", HOME / "pytest_pe_perf/report/html/vendor"),
         {
             "dist/uPlot.iife.min.js": "uPlot.iife.min.js",
             "dist/uPlot.min.css": "uPlot.min.css",
@@ -40,7 +40,7 @@ PACKAGES = (
     ),
     Package(
         "axe-core",
-        HOME / "tests/browser/vendor",
+        (HOME / "tests/browser/vendor",),
         {
             "axe.min.js": "axe.min.js",
             "LICENSE": "axe.LICENSE",
@@ -64,12 +64,8 @@ def refresh(package: Package, wanted: str) -> None:
                 return found.read()
 
             described = json.loads(content("package.json"))
-            package.folder.mkdir(parents=True, exist_ok=True)
-            rows = []
-            for there, here in package.taken.items():
-                taken = content(there)
-                (package.folder / here).write_bytes(taken)
-                rows.append(f"| `{here}` | `{sha256(taken).hexdigest()}` |")
+            taken = {here: content(there) for there, here in package.taken.items()}
+    rows = [f"| `{here}` | `{sha256(data).hexdigest()}` |" for here, data in taken.items()]
     lines = [
         f"{described['name']} {described['version']} from npm, {described['license']}; unchanged. Refreshed by",
         "`docs/optimization/refresh_vendored.py`, which writes this note.",
@@ -78,8 +74,12 @@ def refresh(package: Package, wanted: str) -> None:
         "|---|---|",
         *rows,
     ]
-    (package.folder / "README.md").write_text("\n".join(lines) + "\n")
-    print(f"{described['name']} {described['version']}: {package.folder.relative_to(HOME)}")
+    for home in package.folders:
+        home.mkdir(parents=True, exist_ok=True)
+        for here, data in taken.items():
+            (home / here).write_bytes(data)
+        (home / "README.md").write_text("\n".join(lines) + "\n")
+        print(f"{described['name']} {described['version']}: {home.relative_to(HOME)}")
 
 
 def main() -> None:

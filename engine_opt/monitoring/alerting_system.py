@@ -17,24 +17,17 @@ from os import PathLike
 from pathlib import Path
 from threading import Lock, RLock
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from engine_opt import _validate as check
 from engine_opt.errors import ConfigError, InputError, StateError
 from engine_opt.monitoring.alerts.conditions import Readings
-from engine_opt.monitoring.alerts.evaluation import Found, advance, look, posts, summary
+from engine_opt.monitoring.alerts.evaluation import Found, advance, look, posts
 from engine_opt.monitoring.alerts.file import AlertFile, Delivery, Key, Silence, Status, Tracked
 from engine_opt.monitoring.alerts.messages import Message, Notifier
 from engine_opt.monitoring.alerts.outbox import Outbox
-from engine_opt.monitoring.alerts.rules import (
-    AlertRule,
-    Condition,
-    Labels,
-    Severity,
-    checked_rules,
-    fingerprint,
-    rule_from,
-)
+from engine_opt.monitoring.alerts.rules import AlertRule, Condition, Severity, checked_rules, rule_from
+from engine_opt.monitoring.alerts.shown import Alert, shown, shown_broken
 from engine_opt.monitoring.alerts.states import Acknowledgement, Event, Phase
 from engine_opt.monitoring.alerts.toml import built, similar, tables, text
 from engine_opt.monitoring.notify.notifiers import checked_notifiers, notifier_from
@@ -55,36 +48,6 @@ __all__ = [
     "Status",
     "load_alerts",
 ]
-
-
-class Alert(NamedTuple):
-    """An alert, as people see it.
-
-    Attributes:
-        fingerprint: the same whenever this rule fires about this series.
-        rule, metric, labels, severity: which.
-        state: where it stands; `broken` where the rule can say nothing.
-        since: when that began, in seconds since the epoch.
-        value: the last that was seen, after a restart when it was last told; None where there is none.
-        summary: as the rule has it.
-        acknowledged: by whom, when; None where by nobody.
-        silenced_until: when the last silence on it ends; None where there is none.
-        reason: why it is broken, or resolved though not all is well.
-
-    """
-
-    fingerprint: str
-    rule: str
-    metric: str
-    labels: Labels
-    severity: Severity
-    state: Phase
-    since: float
-    value: float | None
-    summary: str
-    acknowledged: Acknowledgement | None
-    silenced_until: float | None
-    reason: str | None
 
 
 def load_alerts(path: str | PathLike[str]) -> tuple[tuple[AlertRule, ...], tuple[Notifier, ...]]:
@@ -185,8 +148,15 @@ class AlertingSystem:
         """Return all alerts, broken rules included, by rule and labels; resolved ones are listed for a day."""
         with self._lock:
             self._check_open()
-            listed = [self._shown(tracked) for tracked in self._tracked.values()]
-            listed += [self._shown_broken(key, *problem) for key, problem in self._problems.items()]
+            now = self._now()
+            listed = [
+                shown(each, self._rules.get(each.rule), self._silenced_until(each.key, now))
+                for each in self._tracked.values()
+            ]
+            listed += [
+                shown_broken(self._rules[key[0]], key[1], why, since, self._silenced_until(key, now))
+                for key, (why, since) in self._problems.items()
+            ]
             return tuple(sorted(listed, key=lambda each: (each.rule, each.labels, each.state)))
 
     def acknowledge(self, fingerprint: str, who: str, note: str = "") -> None:
@@ -346,40 +316,6 @@ class AlertingSystem:
 
     def _problem_since(self, key: Key, now: float) -> float:
         return min(self._problems[key][1], now) if key in self._problems else now
-
-    def _shown(self, tracked: Tracked) -> Alert:
-        state = tracked.state
-        return Alert(
-            tracked.fingerprint,
-            tracked.rule,
-            tracked.metric,
-            tracked.labels,
-            tracked.severity,
-            state.phase,
-            state.since,
-            state.value,
-            summary(tracked, self._rules.get(tracked.rule)),
-            state.acknowledged,
-            self._silenced_until(tracked.key, self._now()),
-            state.reason,
-        )
-
-    def _shown_broken(self, key: Key, why: str, since: float) -> Alert:
-        rule = self._rules[key[0]]
-        return Alert(
-            fingerprint(*key),
-            rule.name,
-            rule.metric,
-            key[1],
-            rule.severity,
-            Phase.BROKEN,
-            since,
-            None,
-            f"{rule.name}: {why}",
-            None,
-            self._silenced_until(key, self._now()),
-            why,
-        )
 
     def _silenced_until(self, key: Key, now: float) -> float | None:
         """Return when the last silence on an alert ends."""

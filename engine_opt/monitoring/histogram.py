@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, compress
 from math import ceil, floor, log2
-from operator import itemgetter
 from typing import Any, Self
 
 from engine_opt import _validate as check
@@ -38,7 +37,8 @@ SCHEMA = 1
 """The number of the plain form, which is told from others by it."""
 
 _FIELDS = {"schema", "lowest", "highest", "buckets", "below", "above", "total", "minimum", "maximum"}
-_HELD = itemgetter(1)  # of a bucket, how many values it holds
+
+_TO_MIDDLE: float = 2.0 / (1.0 + 2.0 ** (-1.0 / PER_DOUBLING))  # from the start of a bucket
 
 # A share such as 0.07 times a count such as 100 comes out a hair above 7, and would be rounded up to rank 8.
 _A_HAIR_LESS = 1.0 - 2.0**-50
@@ -58,7 +58,8 @@ class Histogram:
 
     Attributes:
         lowest, highest: the range in which values are counted by bucket; both belong to it.
-        buckets: index and count of each bucket that is not empty, ascending; `bounds` tells what an index means.
+        places: the index of each bucket that is not empty, ascending; `bounds` tells what an index means.
+        counts: how many values each of them holds.
         below, above: how many values lay outside of the range.
         total: the sum of all values, those outside included.
         minimum, maximum: the least and the greatest value, exactly; None as long as there is none.
@@ -67,7 +68,8 @@ class Histogram:
 
     lowest: float
     highest: float
-    buckets: tuple[tuple[int, int], ...] = ()
+    places: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
     below: int = 0
     above: int = 0
     total: float = 0.0
@@ -77,8 +79,12 @@ class Histogram:
     @property
     def count(self) -> int:
         """How many values were recorded."""
-        within: int = sum(map(_HELD, self.buckets))
-        return self.below + within + self.above
+        return self.below + sum(self.counts) + self.above
+
+    @property
+    def buckets(self) -> tuple[tuple[int, int], ...]:
+        """Index and count of each bucket that is not empty, ascending."""
+        return tuple(zip(self.places, self.counts, strict=True))
 
     def quantile(self, share: float) -> float:
         """Return the least recorded value that at least a `share` of all values do not exceed, within 1 % of itself.
@@ -87,29 +93,36 @@ class Histogram:
         range all but the last of all are said to be `minimum`, and of those above it all to be `maximum`. Raises
         InputError for a share outside [0, 1], InsufficientData where nothing was recorded.
         """
-        share = check.between("share", share, 0.0, 1.0, "0.99 means 99 %")
-        count = self.count
-        if self.minimum is None or self.maximum is None:
+        return self.quantiles((share,))[0]
+
+    def quantiles(self, shares: Iterable[float]) -> tuple[float, ...]:
+        """Return what `quantile` returns of each share, and raise what it raises; the counts are added up once."""
+        wanted = [check.between("share", share, 0.0, 1.0, "0.99 means 99 %") for share in shares]
+        least, most = self.minimum, self.maximum
+        if least is None or most is None:
             raise InsufficientData(1, 0, "values")
-        rank = ceil(share * count * _A_HAIR_LESS)
-        if rank > min(count - self.above, count - 1):
-            return self.maximum
-        if rank <= max(self.below, 1):
-            return self.minimum
-        reached = list(accumulate(map(_HELD, self.buckets), initial=self.below))
-        holding = bisect_left(reached, rank) - 1
-        return min(max(_middle(self.buckets[holding][0]), self.minimum), self.maximum)
+        reached = list(accumulate(self.counts, initial=self.below))
+        count = reached[-1] + self.above
+        first, last = max(self.below, 1), min(reached[-1], count - 1)
+        found = []
+        for share in wanted:
+            rank = ceil(share * count * _A_HAIR_LESS)
+            if rank > last:
+                found.append(most)
+            elif rank <= first:
+                found.append(least)
+            else:
+                middle = _middle(self.places[bisect_left(reached, rank) - 1])
+                found.append(min(max(middle, least), most))
+        return tuple(found)
 
     def __add__(self, other: Histogram) -> Histogram:
         """Return the histogram of the values of both. Raises InputError where their ranges differ."""
         self._check_same_range("other", other)
-        counts = dict(self.buckets)
-        for index, count in other.buckets:
-            counts[index] = counts.get(index, 0) + count
         return Histogram(
             self.lowest,
             self.highest,
-            tuple(sorted(counts.items())),
+            *added((self, other)),
             self.below + other.below,
             self.above + other.above,
             self.total + other.total,
@@ -124,24 +137,24 @@ class Histogram:
         Raises InputError where `earlier` has what this one has not: then it is none, or the source has started anew.
         """
         self._check_same_range("earlier", earlier)
-        counts = dict(self.buckets)
-        for index, count in earlier.buckets:
-            counts[index] = counts.get(index, 0) - count
+        left = dict(zip(self.places, self.counts, strict=True))
+        for place, count in zip(earlier.places, earlier.counts, strict=True):
+            left[place] = left.get(place, 0) - count
         below, above = self.below - earlier.below, self.above - earlier.above
-        if min(below, above, *counts.values(), 0) < 0:
+        if min(below, above, *left.values(), 0) < 0:
             raise InputError(
                 "earlier", earlier, "it has values that are missing here: it is no earlier state of this one"
             )
-        buckets = tuple(sorted((index, count) for index, count in counts.items() if count))
-        if self.minimum is None or self.maximum is None or not (buckets or below or above):
+        places, counts = tuple(compress(left, left.values())), tuple(filter(None, left.values()))
+        if self.minimum is None or self.maximum is None or not (places or below or above):
             return Histogram(self.lowest, self.highest)
         minimum, maximum = least, most = self.minimum, self.maximum
         if minimum == earlier.minimum and not below:
-            minimum = min(max(_middle(buckets[0][0]) if buckets else self.highest, least), most)
+            minimum = min(max(_middle(places[0]) if places else self.highest, least), most)
         if maximum == earlier.maximum and not above:
-            maximum = min(max(_middle(buckets[-1][0]) if buckets else self.lowest, least), most)
+            maximum = min(max(_middle(places[-1]) if places else self.lowest, least), most)
         total = max(self.total - earlier.total, 0.0)
-        return Histogram(self.lowest, self.highest, buckets, below, above, total, minimum, maximum)
+        return Histogram(self.lowest, self.highest, places, counts, below, above, total, minimum, maximum)
 
     def to_plain(self) -> dict[str, Any]:
         """Return it as numbers, lists and None by field name, for JSON; only buckets that hold something are listed."""
@@ -176,7 +189,8 @@ class Histogram:
         maximum = check.between("histogram.maximum", plain["maximum"], minimum, LARGEST)
         if (below and not minimum < lowest) or (above and not maximum > highest):
             raise InputError("histogram", plain, "values outside of its range are counted, and it has none")
-        return cls(lowest, highest, buckets, below, above, total, minimum, maximum)
+        places, counts = (tuple(column) for column in zip(*buckets, strict=True)) if buckets else ((), ())
+        return cls(lowest, highest, places, counts, below, above, total, minimum, maximum)
 
     def _check_same_range(self, field: str, other: object) -> None:
         if not isinstance(other, Histogram):
@@ -185,6 +199,16 @@ class Histogram:
             raise InputError(
                 field, other, f"its range must be {self.lowest:g} to {self.highest:g}, as that of this one"
             )
+
+
+def added(histograms: Iterable[Histogram]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return `places` and `counts` of all together, of whichever ranges: buckets are the same for all."""
+    sums: dict[int, int] = {}
+    for each in histograms:
+        for place, count in zip(each.places, each.counts, strict=True):
+            sums[place] = sums.get(place, 0) + count
+    places = tuple(sorted(sums))
+    return places, tuple(map(sums.__getitem__, places))
 
 
 class HistogramRecorder:
@@ -221,15 +245,15 @@ class HistogramRecorder:
 
     def value(self) -> Histogram:
         """Return what was recorded up to now."""
-        counts, below, above = self._counts[:], self._below, self._above
+        cells, below, above = self._counts[:], self._below, self._above
         total, least, most = self._total, self._least, self._most
         start = _index(min(max(least, self._lowest), self._highest))
         end = _index(max(min(most, self._highest), self._lowest))
-        held = counts[start - self._first : end - self._first + 1]
-        buckets = tuple((index, count) for index, count in enumerate(held, start) if count)
-        if not (buckets or below or above):
+        held = cells[start - self._first : end - self._first + 1]
+        places, counts = tuple(compress(range(start, end + 1), held)), tuple(filter(None, held))
+        if not (places or below or above):
             return Histogram(self._lowest, self._highest)
-        return Histogram(self._lowest, self._highest, buckets, below, above, total, least, most)
+        return Histogram(self._lowest, self._highest, places, counts, below, above, total, least, most)
 
     def _count(self, place: int) -> None:
         try:
@@ -242,8 +266,7 @@ class HistogramRecorder:
 
 def _middle(index: int) -> float:
     """Return what differs from no value of a bucket by more than 1 % of it: the harmonic mean of its bounds."""
-    start, end = bounds(index)
-    return 2.0 * start * end / (start + end)
+    return bounds(index)[0] * _TO_MIDDLE
 
 
 def _index(value: float) -> int:
@@ -267,7 +290,7 @@ def _whole(field: str, value: object) -> int:
     return value
 
 
-def _buckets(plain: object, lowest: float, highest: float) -> tuple[tuple[int, int], ...]:
+def _buckets(plain: object, lowest: float, highest: float) -> list[tuple[int, int]]:
     """Return index and count of each bucket of a plain form."""
     if not isinstance(plain, list | tuple):
         raise InputError("histogram.buckets", plain, "it must be a list of pairs of index and count")
@@ -283,4 +306,4 @@ def _buckets(plain: object, lowest: float, highest: float) -> tuple[tuple[int, i
         if found and index <= found[-1][0]:
             raise InputError(field, bucket, f"indices ascend, and the one before is {found[-1][0]}")
         found.append((index, count))
-    return tuple(found)
+    return found

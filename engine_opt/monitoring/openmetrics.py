@@ -115,9 +115,8 @@ def cumulative(histogram: Histogram) -> tuple[tuple[float, int], ...]:
     """
     first, last = (floor(log2(each) * PER_DOUBLING) for each in (histogram.lowest, histogram.highest))
     wanted = range(ceil(first / _INTO) * _INTO + 1, last + 1, _INTO)
-    places, counts = zip(*histogram.buckets, strict=True) if histogram.buckets else ((), ())
-    reached = tuple(accumulate(counts, initial=histogram.below))
-    found, at = [], 0
+    reached = tuple(accumulate(histogram.counts, initial=histogram.below))
+    places, found, at = histogram.places, [], 0
     for bound in wanted:
         while at < len(places) and places[at] < bound:
             at += 1

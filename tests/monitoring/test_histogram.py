@@ -54,6 +54,15 @@ def test_a_share_between_two_ranks_is_rounded_up(values, share):
     assert histogram(values).quantile(share) == pytest.approx(nearest_rank(values, share), rel=ERROR)
 
 
+@few
+@given(st.lists(inside | st.just(0.0) | st.just(LARGEST), min_size=1, max_size=30), st.lists(shares, max_size=5))
+def test_several_quantiles_at_once_are_those_of_each_share(values, several):
+    held = histogram(values)
+    assert held.quantiles(several) == tuple(held.quantile(share) for share in several)
+    with pytest.raises(InputError, match="share"):
+        held.quantiles([0.5, 1.5])
+
+
 def test_a_share_of_a_count_that_floats_make_a_hair_too_large_is_still_that_rank():
     assert 0.07 * 100 > 7
     assert histogram(range(1, 101)).quantile(0.07) == pytest.approx(7, rel=ERROR)

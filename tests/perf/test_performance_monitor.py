@@ -129,6 +129,21 @@ def test_make_two_hundred_series(pe_latency, pe_memory):
     pe_memory(fill)
 
 
+def test_fill_two_hundred_series(pe_memory):
+    """A hundred thousand records take what one in each takes; docs/optimization/monitor.py has ten millions."""
+
+    def fill():
+        monitor = PerformanceMonitor(max_series=SERIES)
+        sizes = monitor.histogram("sizes", "Sizes.", labels=("each",), lowest=1e-7, highest=1e4)
+        for each in range(SERIES):
+            record = sizes.labels(each=str(each)).record
+            for step in range(500):
+                record(1e-6 * 1.04**step)
+        return monitor
+
+    assert pe_memory(fill).stats()["series"] == SERIES
+
+
 def test_read_two_hundred_series(pe_latency, pe_memory, full):
     """What is done once in a while, by somebody else."""
     assert len(pe_latency(full.snapshot)[0].series) == SERIES

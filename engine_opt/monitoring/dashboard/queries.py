@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import reduce
 from math import ceil, nan
 from operator import add
 from typing import NamedTuple
@@ -32,11 +32,6 @@ Labels = tuple[tuple[str, str], ...]
 
 def _rate(point: SeriesPoint) -> float:
     return point.value / point.seconds
-
-
-def _quantile(share: float, point: SeriesPoint) -> float:
-    held = point.histogram
-    return held.quantile(share) if held is not None and point.value else nan
 
 
 def _mean(point: SeriesPoint) -> float:
@@ -60,7 +55,6 @@ _STATS: dict[SampleKind, dict[str, Callable[[SeriesPoint], float]]] = {
     SampleKind.COUNTER: {"rate": _rate, "value": _value, SHARE: _value},
     SampleKind.GAUGE: {"value": _value, "min": _lowest, "max": _highest},
     SampleKind.HISTOGRAM: {
-        **{f"p{share * 100:g}": partial(_quantile, share) for share in (0.5, 0.9, 0.99, 0.999)},
         "mean": _mean,
         "min": _lowest,
         "max": _highest,
@@ -68,7 +62,14 @@ _STATS: dict[SampleKind, dict[str, Callable[[SeriesPoint], float]]] = {
         "rate": _rate,
     },
 }
-STATS = tuple(dict.fromkeys(stat for stats in _STATS.values() for stat in stats))
+_QUANTILES = {f"p{share * 100:g}": share for share in (0.5, 0.9, 0.99, 0.999)}
+
+
+def _known(kind: SampleKind) -> tuple[str, ...]:
+    return (*_QUANTILES, *_STATS[kind]) if kind is SampleKind.HISTOGRAM else tuple(_STATS[kind])
+
+
+STATS = tuple(dict.fromkeys(stat for kind in _STATS for stat in _known(kind)))
 """What can be asked for; the first of each kind is what is shown when nothing is."""
 
 
@@ -199,7 +200,7 @@ def info(store: MetricStore, metric: str) -> MetricInfo | None:
 
 def default_stat(kind: SampleKind) -> str:
     """Return what is shown of such a metric when nothing is asked for."""
-    return next(iter(_STATS[kind]))
+    return _known(kind)[0]
 
 
 def groups(store: MetricStore, kind: SampleKind, selection: Selection) -> list[Group]:
@@ -207,7 +208,7 @@ def groups(store: MetricStore, kind: SampleKind, selection: Selection) -> list[G
 
     Raises InputError where a stat does not fit the kind of the metric, or gauges were to be put together.
     """
-    known = _STATS[kind]
+    known = _known(kind)
     for stat in selection.stats:
         if stat not in known:
             raise InputError("stat", stat, f"a {kind} has {', '.join(known)}")
@@ -233,7 +234,7 @@ def columns(
 ) -> Columns:
     """Return the points of a group from `start` (excluded) to `end` (included), at most so many, as columns."""
     held = _read(store, group.keys, start, end, points)
-    values: dict[str, list[float | None]] = {stat: [_STATS[kind][stat](point) for point in held] for stat in stats}
+    values = _numbers(kind, stats, held)
     if SHARE in values:
         values[SHARE] = _shares(held, _read(store, group.whole, start, end, points), start, (end - start) / points)
     return Columns([point.end for point in held], [point.seconds for point in held], values)
@@ -254,6 +255,23 @@ def show(store: MetricStore, panel: Panel, end: float) -> Shown:
         if last.time:
             shown.append((group.labels, {stat: values[-1] for stat, values in last.values.items()}))
     return Shown(shown, None if shown else f"there was no such series in the last {panel.seconds:g} s")
+
+
+def _numbers(kind: SampleKind, stats: Sequence[str], points: Sequence[SeriesPoint]) -> dict[str, list[float | None]]:
+    """Return numbers of points as columns; all quantiles of a point at once."""
+    shares = [_QUANTILES[stat] for stat in stats if stat in _QUANTILES]
+    quantiles = [_quantiles(shares, point) for point in points] if shares else []
+    return {
+        stat: [each[shares.index(_QUANTILES[stat])] for each in quantiles]
+        if stat in _QUANTILES
+        else [_STATS[kind][stat](point) for point in points]
+        for stat in stats
+    }
+
+
+def _quantiles(shares: Sequence[float], point: SeriesPoint) -> Sequence[float]:
+    held = point.histogram
+    return held.quantiles(shares) if held is not None and point.value else [nan] * len(shares)
 
 
 def _only(labels: Labels, names: Iterable[str]) -> Labels:

@@ -7,7 +7,6 @@ has the rows of complete intervals up to `folded_to`, and none that ended at or 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from math import ceil, nan
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 from engine_opt import _validate as check
 from engine_opt.errors import InputError
-from engine_opt.monitoring.histogram import Histogram
+from engine_opt.monitoring.histogram import Histogram, added
 from engine_opt.monitoring.samples import SampleKind, SeriesPoint
 
 WIDTHS = (0.0, 60.0, 600.0, 3600.0)
@@ -162,14 +161,10 @@ def merged(histograms: Sequence[Histogram]) -> Histogram:
     Buckets are the same whatever the range. Where ranges differ, as after a new version of what is monitored, the
     result has the widest; what lay outside of a narrower one is still known as that only.
     """
-    counts = defaultdict(int, histograms[0].buckets)
-    for each in histograms[1:]:
-        for index, count in each.buckets:
-            counts[index] += count
     return Histogram(
         min(each.lowest for each in histograms),
         max(each.highest for each in histograms),
-        tuple(sorted(counts.items())),
+        *added(histograms),
         sum(each.below for each in histograms),
         sum(each.above for each in histograms),
         sum(each.total for each in histograms),

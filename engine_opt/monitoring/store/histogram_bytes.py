@@ -1,23 +1,20 @@
 """A histogram as few bytes, for a store: some 150 for one of 30 buckets, 17 for one that is empty.
 
-Little-endian. Form 1: lowest and highest of the range; and unless it is empty, after the width of a count, the total,
-minimum and maximum, the counts below and above, and of each bucket its index (2 bytes) and its count.
+Little-endian. Form 2: lowest and highest of the range; and unless it is empty, after the width of a count, the total,
+minimum and maximum, the counts below and above, the indices of all buckets (2 bytes each), and their counts.
 """
 
 from __future__ import annotations
 
-from itertools import starmap
-from operator import itemgetter
-from struct import Struct, error
+from struct import Struct, error, pack, unpack_from
 
 from engine_opt.errors import InputError
 from engine_opt.monitoring.histogram import Histogram
 
-FORM = 1
+FORM = 2
 _RANGE = Struct("<Bdd")
 _VALUES = Struct("<BddBdddQQ")
-# By the width of a count.
-_BUCKETS = {1: Struct("<hB"), 2: Struct("<hH"), 4: Struct("<hI"), 8: Struct("<hQ")}
+_COUNTS = {1: "B", 2: "H", 4: "I", 8: "Q"}  # how a count is packed, by its width
 
 
 def to_bytes(histogram: Histogram) -> bytes:
@@ -25,13 +22,13 @@ def to_bytes(histogram: Histogram) -> bytes:
     held = histogram
     if held.minimum is None or held.maximum is None:
         return _RANGE.pack(FORM, held.lowest, held.highest)
-    largest = max(map(itemgetter(1), held.buckets), default=0)
-    width = next((each for each in _BUCKETS if largest < 256**each), 8)
+    largest, number = max(held.counts, default=0), len(held.counts)
+    width = next((each for each in _COUNTS if largest < 256**each), 8)
     try:
         head = _VALUES.pack(
             FORM, held.lowest, held.highest, width, held.total, held.minimum, held.maximum, held.below, held.above
         )
-        return head + b"".join(starmap(_BUCKETS[width].pack, held.buckets))
+        return head + pack(f"<{number}h{number}{_COUNTS[width]}", *held.places, *held.counts)
     except error as problem:
         raise InputError("histogram", histogram, f"it cannot be stored: {problem}") from None
 
@@ -45,7 +42,10 @@ def from_bytes(data: bytes) -> Histogram:
         return Histogram(lowest, highest)
     try:
         _, lowest, highest, width, total, minimum, maximum, below, above = _VALUES.unpack_from(data)
-        buckets = tuple(_BUCKETS[width].iter_unpack(data[_VALUES.size :]))
+        number, rest = divmod(len(data) - _VALUES.size, 2 + width)
+        held = unpack_from(f"<{number}h{number}{_COUNTS[width]}", data, _VALUES.size)
     except (error, KeyError):
         raise ValueError("it is cut short or damaged") from None
-    return Histogram(lowest, highest, buckets, below, above, total, minimum, maximum)
+    if rest:
+        raise ValueError("it is cut short or damaged")
+    return Histogram(lowest, highest, held[:number], held[number:], below, above, total, minimum, maximum)

@@ -9,14 +9,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, groupby
-from math import isfinite
 from threading import Lock
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from engine_opt import _validate as check
 from engine_opt.errors import InputError, StateError, StoreError
-from engine_opt.monitoring.histogram import Histogram
 from engine_opt.monitoring.samples import Collection, MetricInfo, Sample, SampleKind, SeriesKey, SeriesPoint
 from engine_opt.monitoring.store.downsampling import (
     WIDTHS,
@@ -26,12 +24,11 @@ from engine_opt.monitoring.store.downsampling import (
     checked,
     complete,
     fold_into,
-    histogram_point,
     kept_from,
     plan,
     thinned,
 )
-from engine_opt.monitoring.store.histogram_bytes import from_bytes, to_bytes
+from engine_opt.monitoring.store.rows import check_collection, collected, folded, points
 from engine_opt.monitoring.store.tables import (
     NEWEST,
     OF_ALL,
@@ -92,7 +89,7 @@ class SeriesStore:
         metric was of another kind; InputError for what is no collection; StateError for a store that is closed.
         """
         for index, each in enumerate(collections):
-            _check(f"collections[{index}]", each)
+            check_collection(f"collections[{index}]", each)
         with self._turn:
             self._check_open()
             if self._database.read_only:
@@ -157,13 +154,12 @@ class SeriesStore:
             state = self._state(run)
             if not state.newest:
                 return None
-            rows = run.run(NEWEST, ended=state.newest)
-            keys = {known.number: key for key, known in self._series.items()}
+            rows = {number: row for number, *row in run.run(NEWEST, ended=state.newest)}
             samples = []
-            for number, *row in rows:
-                point = self._point(self._series[keys[number]].kind, row)
-                samples.append(Sample(keys[number], point.value if point.histogram is None else point.histogram))
-            samples.sort(key=lambda sample: sample.key)
+            for key, known in sorted(self._series.items()):
+                if known.number in rows:
+                    (point,) = self._points(known.kind, [rows[known.number]])
+                    samples.append(Sample(key, point.value if point.histogram is None else point.histogram))
             names = sorted({sample.key.name for sample in samples})
             metrics = tuple(self._metrics[name] for name in names)
             return Collection(state.newest, state.seconds, metrics, tuple(samples))
@@ -250,7 +246,7 @@ class SeriesStore:
             for metric in each.metrics:
                 if self._metrics.get(metric.name) != metric:
                     self._learn(run, metric)
-        run.insert([self._row(run, each, sample) for each in collections for sample in each.samples])
+        run.insert([row for each in collections for row in collected(each, self._numbers(run, each))])
         first, last = collections[0], collections[-1]
         run.run(
             "UPDATE metric_store SET first = :first, newest = :newest, seconds = :seconds",
@@ -275,13 +271,9 @@ class SeriesStore:
         )
         self._metrics[metric.name] = metric
 
-    def _row(self, run: Statements, collection: Collection, sample: Sample) -> Row:
-        known = self._series.get(sample.key) or self._enter(run, sample.key)
-        value = sample.value
-        if isinstance(value, Histogram):
-            count = float(value.count)
-            return 0, known.number, collection.end, collection.seconds, count, None, None, to_bytes(value)
-        return 0, known.number, collection.end, collection.seconds, value, None, None, None
+    def _numbers(self, run: Statements, collection: Collection) -> Iterator[int]:
+        series = self._series
+        return ((series.get(key) or self._enter(run, key)).number for key, _ in collection.samples)
 
     def _enter(self, run: Statements, key: SeriesKey) -> _Known:
         """Give a new series its number."""
@@ -327,8 +319,8 @@ class SeriesStore:
         made: list[Row] = []
         for number, each in groupby(rows, lambda row: int(row[0])):
             kind = kinds[number]
-            points = fold_into(kind, (self._point(kind, row[1:]) for row in each), WIDTHS[level])
-            made += [_stored(level, number, kind, point) for point in points]
+            finer = self._points(kind, (row[1:] for row in each))
+            made += folded(level, number, kind, fold_into(kind, finer, WIDTHS[level]))
         run.insert(made)
 
     def _read(
@@ -344,51 +336,15 @@ class SeriesStore:
             return ()
         self._counts["reads"] += 1
         rows = chain.from_iterable(run.run(OF_ONE, series=known.number, **each._asdict()) for each in segments)
-        return thinned(known.kind, [self._point(known.kind, row) for row in rows], start, end, most)
+        return thinned(known.kind, self._points(known.kind, rows), start, end, most)
 
-    def _point(self, kind: SampleKind, row: Sequence[Any]) -> SeriesPoint:
-        ended, seconds, value, lowest, highest, held = row
-        if kind is not SampleKind.HISTOGRAM:
-            return SeriesPoint(
-                ended, seconds, value, value if lowest is None else lowest, value if highest is None else highest
-            )
+    def _points(self, kind: SampleKind, rows: Iterable[Sequence[Any]]) -> list[SeriesPoint]:
         try:
-            return histogram_point(ended, seconds, value, from_bytes(held))
+            return points(kind, rows)
         except ValueError as error:
-            raise StoreError(
-                self._database.name, f"a histogram that ended at {ended!r}: {error}; restore the store from a copy"
-            ) from error
-
-
-def _stored(level: int, number: int, kind: SampleKind, point: SeriesPoint) -> Row:
-    """Return the row of a point."""
-    if point.histogram is not None:
-        return level, number, point.end, point.seconds, point.value, None, None, to_bytes(point.histogram)
-    varies = kind is SampleKind.GAUGE and not point.lowest == point.value == point.highest
-    lowest, highest = (point.lowest, point.highest) if varies else (None, None)
-    return level, number, point.end, point.seconds, point.value, lowest, highest, None
+            raise StoreError(self._database.name, f"{error}; restore the store from a copy") from error
 
 
 def _time(field: str, value: float) -> float:
     """Return a time, which may be infinite: without a beginning, or without an end."""
     return value if value in (check.INF, -check.INF) else check.finite(field, value)
-
-
-def _check(field: str, collection: Collection) -> None:
-    """Raise InputError for a collection that cannot be kept."""
-    check.positive(f"{field}.end", collection.end)
-    check.positive(f"{field}.seconds", collection.seconds)
-    kinds = {metric.name: metric.kind for metric in collection.metrics}
-    seen: set[SeriesKey] = set()
-    for key, value in collection.samples:
-        kind = kinds.get(key.name)
-        if kind is None or key in seen:
-            why = "its metric must be one of the collection's" if kind is None else "a series may be there once"
-            raise InputError(f"{field}.samples", key, why)
-        seen.add(key)
-        if kind is SampleKind.HISTOGRAM:
-            fits = isinstance(value, Histogram)
-        else:
-            fits = type(value) is float and isfinite(value) and (value >= 0.0 or kind is SampleKind.GAUGE)
-        if not fits:
-            raise InputError(f"{field}.samples", (key, value), f"it is no value of a {kind}")

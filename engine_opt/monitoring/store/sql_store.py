@@ -113,6 +113,10 @@ class SqlDatabase:
         connection, self._connection = self._connection, None
         if connection is not None and self._process == os.getpid():
             with suppress(self._library.exc.SQLAlchemyError):  # a server that is gone need not be told
+                # Said in words: the server notices only after a while that a connection has ended.
+                connection.rollback()
+                connection.execute(self._library.text("SELECT pg_advisory_unlock_all()"))
+            with suppress(self._library.exc.SQLAlchemyError):
                 connection.close()
 
     def _connected(self) -> Connection:

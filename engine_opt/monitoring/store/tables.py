@@ -17,17 +17,17 @@ TABLES = ("metric_store", "metric_level", "metric_info", "metric_series", "metri
 
 # Of all series, one after the other, as the key has them: to look for a time would be to look at every row.
 NEWEST = """
-SELECT d.series, d.ended, d.seconds, d.value, d.lowest, d.highest, d.histogram
+SELECT d.series, d.ended, d.seconds, d.value, coalesce(d.lowest, d.value), coalesce(d.highest, d.value), d.histogram
 FROM metric_series AS s CROSS JOIN metric_sample AS d
 WHERE d.level = 0 AND d.series = s.id AND d.ended = :ended
 """
 OF_ALL = """
-SELECT d.series, d.ended, d.seconds, d.value, d.lowest, d.highest, d.histogram
+SELECT d.series, d.ended, d.seconds, d.value, coalesce(d.lowest, d.value), coalesce(d.highest, d.value), d.histogram
 FROM metric_series AS s CROSS JOIN metric_sample AS d
 WHERE d.level = :level AND d.series = s.id AND d.ended > :start AND d.ended <= :end ORDER BY d.series, d.ended
 """
 OF_ONE = """
-SELECT ended, seconds, value, lowest, highest, histogram FROM metric_sample
+SELECT ended, seconds, value, coalesce(lowest, value), coalesce(highest, value), histogram FROM metric_sample
 WHERE level = :level AND series = :series AND ended > :start AND ended <= :end ORDER BY ended
 """
 TOO_OLD = """

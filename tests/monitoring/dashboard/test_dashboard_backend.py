@@ -70,6 +70,23 @@ def test_while_the_store_fails_the_reason_is_told_and_health_answers(make, helpe
         assert ask.get("/api/v1/health/ready") == {"status": "ok", "reasons": []}
 
 
+def test_a_store_that_is_damaged_is_told_with_what_to_do(make, helpers, tmp_path):
+    """Its newest collection can still be read, or not even that: the reason is told, and no number is made up."""
+    path = tmp_path / "metrics.db"
+    with open_store(path) as store:
+        store.write([helpers.collection(number) for number in range(1, 301)])
+    content = bytearray(path.read_bytes())
+    content[4096 * 8 : -4096 * 2] = b"\x55" * (len(content) - 4096 * 10)
+    path.write_bytes(content)
+    with open_store(path, read_only=True) as reader, helpers.serving(make(reader)) as ask:
+        status, _, body = ask("GET", "/api/v1/query?metric=rss_bytes&seconds=3000")
+        assert status == 503
+        assert "restore it from a copy" in body["error"]["seen"]
+        status, _, health = ask("GET", "/api/v1/health")
+        assert (status, health["status"]) == (503, "down")
+        assert "restore it from a copy" in health["reasons"][0]
+
+
 def test_what_hangs_is_given_up_and_health_answers_all_the_while(make, helpers, moody):
     with helpers.serving(make(moody, limit=0.1)) as ask, closing(ask.listen()) as events:
         events.until("health")
