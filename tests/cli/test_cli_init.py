@@ -182,7 +182,9 @@ def test_a_project_in_a_folder_of_the_repository(project: Path, init: Init) -> N
     init("--yes", "--ci", "gitlab", cwd="packages/a.b")
     job = yaml.safe_load((project / ".gitlab/pe-perf-packages-a-b.yml").read_text())["pe-perf-packages-a-b"]
     assert job["script"][0] == "cd packages/a.b"
-    assert job["artifacts"]["reports"] == {"junit": "packages/a.b/.pe-perf/junit.xml"}
+    assert job["after_script"][0] == "cd packages/a.b"
+    kept = {"junit": "packages/a.b/.pe-perf/junit.xml", "codequality": "packages/a.b/.pe-perf/quality.json"}
+    assert job["artifacts"]["reports"] == kept
 
 
 # --- asking --------------------------------------------------------------------------------------------------------
@@ -568,6 +570,8 @@ def test_a_planted_slowdown_turns_the_workflow_red(tmp_path: Path, monkeypatch: 
     assert CliRunner().invoke(verb, ["--yes", "--ci", "github"]).exit_code == 0
     with (work / "pyproject.toml").open("a") as file:
         file.write(QUICK)
+    with (work / ".gitignore").open("a") as file:
+        file.write("__pycache__/\n")
     git(work, "add", ".")
     git(work, "commit", "--quiet", "-m", "A gate")
     git(work, "push", "--quiet", "origin", "HEAD:main")
@@ -580,7 +584,7 @@ def test_a_planted_slowdown_turns_the_workflow_red(tmp_path: Path, monkeypatch: 
     git(runner, "checkout", "--quiet", "--detach")
     git(runner, "merge", "--quiet", "--no-ff", "-m", "Merge", "origin/slow")
     job = yaml.safe_load((runner / GITHUB).read_text())["jobs"]["gate"]
-    install, gate = (step for step in job["steps"] if "run" in step)
+    install, gate, report = (step for step in job["steps"] if "run" in step)
     # The only step that needs the network; what it installs is what runs these tests.
     assert shlex.split(install["run"]) == ["pip", "install", "pytest-pe-perf"]
     assert gate["env"] == {"BASE": "${{ github.base_ref }}"}
@@ -600,6 +604,17 @@ def test_a_planted_slowdown_turns_the_workflow_red(tmp_path: Path, monkeypatch: 
             break
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(r"test_total\.py::test_total: time per call .* regressed", done.stdout)
+    summary = {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    told = subprocess.run(
+        ["bash", "-e", "-c", report["run"]],
+        cwd=runner,
+        env=environ | summary,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.match(r"::error file=test_total\.py,line=\d+,title=regressed", told.stdout)
+    assert "| `test_total.py::test_total` | latency |" in (tmp_path / "summary.md").read_text()
     kept = job["steps"][-1]["with"]["path"]
     assert {path.name for path in (runner / kept).iterdir()} >= {"report.html", "run.json", "junit.xml"}
     assert git(runner, "status", "--porcelain") == ""
