@@ -18,8 +18,9 @@ from pytest_pe_perf.fixtures import MAKE_BENCH
 from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.measure import fresh
 from pytest_pe_perf.measure.command import Command, Place
-from pytest_pe_perf.measuring import Measuring
+from pytest_pe_perf.measuring import Measuring, Shares
 from pytest_pe_perf.session import Session
+from pytest_pe_perf.shard import Share
 from pytest_pe_perf.stored import StoredSession
 
 if TYPE_CHECKING:
@@ -71,13 +72,26 @@ def activate(config: pytest.Config) -> None:
         pytest.UsageError: a setting, an option, the baseline or the base cannot be used.
 
     """
-    hooks = _hooks(config)
+    shares = _shares(config)
+    if shares:
+        config.pluginmanager.register(shares, "pe_perf_shares")
+    hooks = _hooks(config, shares)
     config.stash[MAKE_BENCH] = hooks.make_bench
     config.pluginmanager.register(hooks, "pe_perf_hooks")
     _take_benchmark_over(config)
 
 
-def _hooks(config: pytest.Config) -> Measuring:
+def _shares(config: pytest.Config) -> Shares | None:
+    text = config.getoption("pe_perf_shard")
+    if text is None:
+        return None
+    try:
+        return Shares(Share.parse(text))
+    except PePerfError as error:
+        raise pytest.UsageError(f"--pe-perf-shard: {error}") from error
+
+
+def _hooks(config: pytest.Config, shares: Shares | None) -> Measuring:
     """Return the hooks of what this process is: one that judges, or one that measures for another."""
     options = {setting: config.getoption(option) for option, setting in SETTINGS.items()}
     # The sides of a pair too, whoever started them.
@@ -89,7 +103,7 @@ def _hooks(config: pytest.Config) -> Measuring:
     if request is None and not is_side:
         with _usage_errors():
             beside = load_settings(config.rootpath, options, paired=True)
-        return _gate(config, settings, beside)
+        return _gate(config, settings, beside, shares)
     from pytest_pe_perf import sides
 
     _obey(config)
@@ -104,13 +118,13 @@ def _hooks(config: pytest.Config) -> Measuring:
     return sides.Fresh(settings, request)
 
 
-def _gate(config: pytest.Config, settings: Settings, beside: Settings) -> hooks.Gate:
+def _gate(config: pytest.Config, settings: Settings, beside: Settings, shares: Shares | None) -> hooks.Gate:
     notes = [note for note in (_set_xdist_aside(config),) if note]
     with _usage_errors():
         session = (
             _paired(config, settings) if config.getoption("pe_perf_against") else _stored(config, settings, beside)
         )
-    return hooks.Gate(session, notes)
+    return hooks.Gate(session, notes, shares)
 
 
 def _stored(config: pytest.Config, settings: Settings, beside: Settings) -> StoredSession:
@@ -184,9 +198,10 @@ def _set_xdist_aside(config: pytest.Config) -> str:
         raise pytest.UsageError("--pe-perf measures in one process, not in a worker of pytest-xdist")
     if config.getoption("dist", default="no") == "no" and not config.getoption("tx", default=None):
         return ""
-    workers = config.getoption("numprocesses", default=None)
+    workers, how = config.getoption("numprocesses", default=None), config.getoption("dist")
+    given = f"-n {workers}" if workers else f"--dist {how}" if how != "no" else "--tx"
     _in_one_process(config)
-    return f"pe-perf: -n {workers} set aside: everything is measured serially, in this one process"
+    return f"pe-perf: {given} set aside: everything is measured serially, in this one process"
 
 
 def _same_command(config: pytest.Config) -> Command:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_pe_perf.config import PROJECT_FILE, read_entries
 from pytest_pe_perf.environment import context
 from pytest_pe_perf.errors import SidesError
+from pytest_pe_perf.judge.pairs_gate import Judged, gate_pairs
 from pytest_pe_perf.measure.janitor import workspace
 from pytest_pe_perf.measure.paired.process import SideError
 from pytest_pe_perf.measure.paired.repository import content_at
 from pytest_pe_perf.measure.paired.trees import Against, Sides
-from pytest_pe_perf.model import METRICS, RUN_FORMAT, Acceptance, GateReport, Judgement, Key, Point, Run, Verdict
+from pytest_pe_perf.model import RUN_FORMAT, Acceptance, Judgement, Key, Pairs, Past, Run, Unread, Verdict
 from pytest_pe_perf.pairs import Comparison, open_comparer
 from pytest_pe_perf.recorder import Bench, Subject
+from pytest_pe_perf.rejudge import gate_of
 from pytest_pe_perf.report.progress import Meter, Silent
 from pytest_pe_perf.report.wording import Commits
 from pytest_pe_perf.session import Outcome, Session
@@ -33,8 +35,8 @@ class PairedSession(Session):
     meter: Callable[[], Meter] = Silent
     accepted_on_base: tuple[Acceptance, ...] = ()
     _found: Comparison = field(default_factory=Comparison)
+    _pairs: Pairs = field(default_factory=Pairs)
     _by_test: dict[str, list[Judgement]] = field(default_factory=dict)
-    _notes: list[str] = field(default_factory=list)
 
     @property
     def mode(self) -> str:
@@ -70,8 +72,6 @@ class PairedSession(Session):
             at_the_end.callback(meter.end)
             comparer = open_comparer(room, self.against, self.place, self.settings, tests, meter.say, meter.show)
             sides = comparer.sides
-            if sides.identical:
-                self._notes.append("base and head have the same code: this run compares it with itself")
             try:
                 self._found = comparer.compare(sides.common) if sides.common else Comparison()
             except SideError as error:
@@ -79,16 +79,19 @@ class PairedSession(Session):
         self._take(sides)
 
     def _take(self, sides: Sides) -> None:
-        extra = [
-            *(Judgement(Key(test, "", "latency"), Verdict.NEW, why) for test, why in sides.new.items()),
-            *(Judgement(Key(test, "", "latency"), Verdict.NOT_COMPARABLE, why) for test, why in sides.changed.items()),
-            *(Judgement(Key(test, "", "latency"), self._word(test), why) for test, why in self._found.failed.items()),
-        ]
-        for judgement in (*self._found.judgements, *extra):
+        unread = (
+            *self._found.pairs.unread,
+            *(_unread(test, Verdict.NEW, why) for test, why in sides.new.items()),
+            *(_unread(test, Verdict.NOT_COMPARABLE, why) for test, why in sides.changed.items()),
+            *(_unread(test, self._word(test), why) for test, why in self._found.failed.items()),
+            *(_unread(test, Verdict.MISSING, "base has it and head does not") for test in sides.missing),
+        )
+        self._pairs = replace(self._found.pairs, unread=unread, identical=sides.identical)
+        for judgement in self._judged().judgements:
             self._by_test.setdefault(judgement.key.test, []).append(judgement)
-        for test in sides.missing:
-            why = "base has it and head does not"
-            self._by_test.setdefault(test, []).append(Judgement(Key(test, "", "latency"), Verdict.MISSING, why))
+
+    def _judged(self) -> Judged:
+        return gate_pairs((self._pairs,), self._found.rows)
 
     def _word(self, test: str) -> Verdict:
         return Verdict.NEW if test in self._found.new else Verdict.INCONCLUSIVE
@@ -106,6 +109,8 @@ class PairedSession(Session):
         if test in self._found.alike:
             # Neither here nor on any side, as with a test that is marked to be skipped: there is nothing to compare.
             self._by_test.pop(test, None)
+            unread = tuple(item for item in self._pairs.unread if item.key.test != test)
+            self._pairs = replace(self._pairs, unread=unread)
         if not self.measured(test):
             super().skip(test, why)
 
@@ -121,14 +126,21 @@ class PairedSession(Session):
             facts |= {"commit": self.against.head, "dirty": "no"}
         skipped = tuple(self.recorder.skipped.values())
         rows = tuple(sorted(self._found.rows, key=lambda row: row.key))
-        run = Run(RUN_FORMAT, self.started, self.environment, facts, rows, skipped, tuple(sorted(complete)))
-        judgements = tuple(judgement for found in self._by_test.values() for judgement in found)
-        judged = tuple(j for j in judgements if METRICS[j.key.metric].assume != "nothing")
-        return Outcome(run, GateReport(self.environment, judged, skipped, (*self._notes, *self._found.notes)))
+        run = Run(
+            RUN_FORMAT,
+            self.started,
+            self.environment,
+            facts,
+            rows,
+            skipped,
+            tuple(sorted(complete)),
+            pairs=(self._pairs,),
+        )
+        return Outcome(run, gate_of(run, {}))
 
-    def _remember(self, outcome: Outcome) -> Mapping[Key, Sequence[Point]]:
+    def _remember(self, outcome: Outcome) -> Past:
         """Append the run to the history, unless it is of a commit that was named: the history goes with the work."""
-        return {} if self.against.head else super()._remember(outcome)
+        return Past() if self.against.head else super()._remember(outcome)
 
 
 def entries_of_base(against: Against, rootdir: Path) -> tuple[Acceptance, ...]:
@@ -144,3 +156,7 @@ def entries_of_base(against: Against, rootdir: Path) -> tuple[Acceptance, ...]:
     path = (rootdir.resolve() / PROJECT_FILE).relative_to(against.top).as_posix()
     data = content_at(against.top, against.base, path)
     return () if data is None else read_entries(data, f"{path} of the base ({against.base[:10]})")
+
+
+def _unread(test: str, verdict: Verdict, why: str) -> Unread:
+    return Unread(Key(test, "", "latency"), verdict, why)

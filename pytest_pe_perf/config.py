@@ -26,6 +26,8 @@ class Settings:
     beside the commit that accepted it. ``timeout`` is how long a process that measures may say nothing. ``suite``
     are the folders and files that are head's on both sides of a comparison, ``base_install`` the command that installs
     the base into an environment of its own. ``benchmark_memory``: whether ``benchmark`` tests get memory rows too.
+    ``stale_after`` is the number of commits after which a time of the baseline is stale, 0 for never; after twice as
+    many it decides nothing any more.
     """
 
     time: float = 1.0
@@ -36,6 +38,7 @@ class Settings:
     gc: bool = False
     strict: bool = False
     confirm: str = "auto"
+    stale_after: int = 500
     timeout: float = 120.0
     suite: tuple[str, ...] = ()
     base_install: str = ""
@@ -80,6 +83,12 @@ def _fresh(value: object) -> int:
     # One process that measured a row and two fresh ones are the least that may decide: see judge.compare.
     if not isinstance(value, int) or isinstance(value, bool) or not 2 <= value <= 50:
         raise ConfigError(f"{value!r} is not a whole number from 2 to 50")
+    return value
+
+
+def _commits(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_COMMITS:
+        raise ConfigError(f"{value!r} is not a number of commits from 0 to {_MOST_COMMITS}")
     return value
 
 
@@ -145,6 +154,8 @@ def _day(value: object) -> date:
     return value
 
 
+# More than any history has.
+_MOST_COMMITS = 1_000_000
 # A ceiling beyond this is a slip of the pen.
 _HIGHEST = 1000
 # The keys of an entry of [[tool.pe_perf.accept]], and how each is read.
@@ -181,6 +192,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "gc": _flag,
     "strict": _flag,
     "confirm": _confirm,
+    "stale_after": _commits,
     "timeout": parse_seconds,
     "suite": _paths,
     "base_install": _command,
@@ -309,14 +321,20 @@ def read_table(rootdir: Path) -> dict[str, object]:
     """
     path = rootdir / PROJECT_FILE
     try:
-        return _table(path.read_bytes(), str(path))
+        return parse_table(path.read_bytes(), str(path))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
 
 
-def _table(data: bytes, file: str) -> dict[str, object]:
+def parse_table(data: bytes, file: str) -> dict[str, object]:
+    """Return ``[tool.pe_perf]`` of a project file's content; ``file`` names it in messages.
+
+    Raises:
+        ConfigError: it is not TOML, or the table is not a table.
+
+    """
     try:
         content = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -335,7 +353,7 @@ def read_entries(data: bytes, file: str) -> tuple[Acceptance, ...]:
         ConfigError: the file is not TOML, or an entry cannot be read.
 
     """
-    found = _read({"accept": _table(data, file).get("accept", [])}, f"{file}: {{}}", ("accept",))
+    found = _read({"accept": parse_table(data, file).get("accept", [])}, f"{file}: {{}}", ("accept",))
     return tuple(found["accept"])
 
 

@@ -74,3 +74,9 @@ class SidesError(PePerfError):
     """Base and head cannot be told apart, or cannot be measured beside each other."""
 
     slug = "bad-sides"
+
+
+class ShardError(PePerfError):
+    """Run files that are not the parts of one suite: one is missing, or there twice, or was measured otherwise."""
+
+    slug = "bad-shards"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,14 +12,20 @@ from pytest_pe_perf.errors import PePerfError
 from pytest_pe_perf.fixtures import hidden
 from pytest_pe_perf.judge.accept import terms
 from pytest_pe_perf.judge.gate import module_of
-from pytest_pe_perf.measuring import Measuring, measures, why_nothing
+from pytest_pe_perf.measuring import Measuring, Shares, measures, why_nothing
 from pytest_pe_perf.model import Judgement, Key
 from pytest_pe_perf.report import terminal
 from pytest_pe_perf.session import Outcome, Session
+from pytest_pe_perf.shard import shard_of
 
 __tracebackhide__ = hidden  # see measure.call
 
 INTERRUPTED = "pe-perf: interrupted, nothing was recorded"
+DISTRIBUTED = (
+    "--pe-perf measures in one process, and something other than the command line has set up workers of pytest-xdist: "
+    "switch them off with -n 0, or pytest-xdist with -p no:xdist"
+)
+ELSEWHERE = "it ran in another process, where nothing could be measured"
 # By these options of pytest-benchmark a user asks for what it shows at the end.
 BENCHMARK_SHOWS = ("benchmark_verbose", "benchmark_histogram", "benchmark_cprofile", "benchmark_compare")
 
@@ -26,28 +33,37 @@ BENCHMARK_SHOWS = ("benchmark_verbose", "benchmark_histogram", "benchmark_cprofi
 class Gate(Measuring):
     """One instance a session."""
 
-    def __init__(self, session: Session, notes: list[str]) -> None:
+    def __init__(self, session: Session, notes: list[str], shares: Shares | None = None) -> None:
         super().__init__(session.settings, session)
         self.session = session
         self.notes = notes
+        self.shares = shares
         self.modules: set[str] = set()
         self.tests: set[str] = set()
         self.finished: set[str] = set()
+        self.elsewhere: set[str] = set()
         self.told: set[Key] = set()
         self.outcome: Outcome | None = None
         self.plan_lines: list[str] = []
         self.failures: list[str] = []
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Keep pytest-benchmark's table, which is wider than most screens, for those who ask for it."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Refuse workers that somebody has set up after all, and keep pytest-benchmark's table for who asks for it.
+
+        That table is wider than most screens.
+        """
         config = session.config
+        if config.pluginmanager.hasplugin("dsession"):
+            raise pytest.UsageError(DISTRIBUTED)
+        result = yield
         asked = any(config.getoption(name, default=None) for name in BENCHMARK_SHOWS)
         # Without the terminal plugin there is no option "verbose".
         if not asked and config.getoption("verbose", default=0) < 2:
             original = getattr(config, "_benchmarksession", None)
             if original is not None:
                 original.quiet = True
+        return result
 
     # Collection
 
@@ -106,6 +122,11 @@ class Gate(Measuring):
         super().after_report(test, report)
         self.finished.add(test)
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Notice a test that somebody runs in a process of its own: its report comes here, and nothing else of it."""
+        if report.when == "call" and report.nodeid in self.tests - self.finished:
+            self.elsewhere.add(report.nodeid)
+
     # The end
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -124,15 +145,22 @@ class Gate(Measuring):
             session.exitstatus = pytest.ExitCode.INTERRUPTED
 
     def _conclude(self, session: pytest.Session) -> None:
-        outcome = self.session.conclude(self._complete(session.config))
+        self._note_unmeasured()
+        complete = self._complete(session.config)
+        # A shard has not seen what is in the others: of no module it says that anything is missing.
+        outcome = self.session.conclude(() if self.shares else complete)
         self.outcome = outcome
-        if not (outcome.report.judgements or outcome.run.rows or outcome.run.skipped):
+        shared = bool(self.shares and self.shares.suite)
+        if not (outcome.report.judgements or outcome.run.rows or outcome.run.skipped or shared):
             return  # an empty run takes no other run's place
+        if self.shares and self.shares.left and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK  # there are tests, and all of them are in other shards
         try:
             self.outcome, self.plan_lines = self.session.accept(outcome)
         except PePerfError as error:
             self.failures.append(f"pe-perf: {error}")
         self.outcome = self.session.with_entries(self.outcome, self.tests - self.finished)
+        self.outcome = self._as_shard(self.outcome, complete)
         self.failures += [f"pe-perf: {error}" for error in self.session.publish(self.outcome)]
         if self.failures and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -145,11 +173,39 @@ class Gate(Measuring):
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
+    def _note_unmeasured(self) -> None:
+        """Note of every test that should have been measured here, and was not, why."""
+        for test in self.elsewhere - self.finished:
+            self.session.skip(test, ELSEWHERE)
+        if count := len(self.elsewhere - self.finished):
+            what = "1 performance test" if count == 1 else f"{count} performance tests"
+            self.failures.append(
+                f"pe-perf: {what} ran in other processes and could not be measured: run them in this one"
+            )
+        if self.shares:
+            # Who puts the shards together must know of each test what became of it.
+            for test in sorted(filter(self.shares.share.has, self.shares.suite - self.finished - self.elsewhere)):
+                self.session.skip(test, "it was not run: the session ended before")
+
+    def _as_shard(self, outcome: Outcome, complete: Iterable[str]) -> Outcome:
+        """Return the outcome saying which part of the suite it is, if it is one."""
+        if not (self.shares and self.shares.suite):
+            return outcome
+        shard = shard_of(self.shares.share, self.shares.suite, self.session.settings, complete)
+        own = sum(map(self.shares.share.has, self.shares.suite))
+        note = (
+            f"shard {shard.index} of {shard.count}: {own} of {shard.tests} performance tests; "
+            "the verdict on all of them: pe-perf merge"
+        )
+        report = replace(outcome.report, notes=(*outcome.report.notes, note))
+        return replace(outcome, run=replace(outcome.run, shard=shard), report=report)
+
     def _complete(self, config: pytest.Config) -> set[str]:
         """Return the modules that were collected whole and of which every performance test has run."""
         if config.getoption("lf", default=False) or any("::" in str(arg) for arg in config.args):
             return set()  # tests were left out before anybody saw them
-        pending = {module_of(test) for test in self.tests - self.finished}
+        own = filter(self.shares.share.has, self.tests) if self.shares else self.tests
+        pending = {module_of(test) for test in set(own) - self.finished}
         found = {module for module in self.modules if (config.rootpath / module).is_file()}
         return found - pending - self.broken.keys()
 
@@ -160,7 +216,9 @@ class Gate(Measuring):
         if config.option.collectonly:
             return []
         header = terminal.header(self.session.mode, self.session.settings.time)
-        return [header, *(f"pe-perf: {note}" for note in self.session.notes()), *self.notes]
+        share = self.shares.share if self.shares else None
+        part = [f"pe-perf: shard {share.index} of {share.count}: the tests of the others are left out"] if share else []
+        return [header, *part, *(f"pe-perf: {note}" for note in self.session.notes()), *self.notes]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """Show the verdicts, what was written, and what could not be."""

@@ -16,6 +16,7 @@ from pytest_pe_perf.fixtures import BENCH, Measure, asked_for, bench_of, hidden,
 from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.measure.call import Call
 from pytest_pe_perf.recorder import Bench, Subject
+from pytest_pe_perf.shard import Share
 from pytest_pe_perf.source import source_hash
 
 __tracebackhide__ = hidden  # see measure.call
@@ -103,7 +104,8 @@ class Measuring:
         settings = settings_of.with_changes(known, changes, f"the markers of {item.nodeid}")
         function: Any = getattr(item, "function", item.runtest)
         line = (item.location[1] or 0) + 1
-        return Subject(item.nodeid, source_hash(function), line, settings, budgets)
+        body = source_hash(function, named=False)
+        return Subject(item.nodeid, source_hash(function), line, settings, budgets, body)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> object | None:
@@ -171,6 +173,28 @@ class Measuring:
         if not report.passed and test not in self.done:
             self.keeper.begin(test)
             self.keeper.skip(test, why(report))
+
+
+class Shares:
+    """Leaves the tests of other shards out, in every process under ``--pe-perf-shard``, when all others have selected.
+
+    ``suite`` are the performance tests that were selected by then, ``left`` is whether any test was left to others.
+    """
+
+    def __init__(self, share: Share) -> None:
+        self.share = share
+        self.suite: frozenset[str] = frozenset()
+        self.left = False
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Keep this shard's share."""
+        self.suite = frozenset(item.nodeid for item in items if measures(item))
+        others = [item for item in items if not self.share.has(item.nodeid)]
+        if others:
+            self.left = True
+            config.hook.pytest_deselected(items=others)
+            items[:] = [item for item in items if self.share.has(item.nodeid)]
 
 
 def why_nothing(item: pytest.Item) -> str:

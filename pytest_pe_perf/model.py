@@ -5,6 +5,7 @@ Values stand in base units: seconds, bytes, counts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -108,8 +109,8 @@ class Budget:
 class Row:
     """Everything a run knows of one row: a sample for each process that measured it.
 
-    ``source`` is the hash of the benchmark's own source. ``threshold`` and ``margin`` are fractions. ``base`` holds the
-    samples of the other side where two commits were measured side by side.
+    ``source`` is the hash of the benchmark's own source, ``body`` the same without its name. ``threshold`` and
+    ``margin`` are fractions. ``base`` holds the samples of the other side where two commits were measured side by side.
     """
 
     key: Key
@@ -120,6 +121,7 @@ class Row:
     budget: Budget | None = None
     line: int = 0
     base: tuple[Sample, ...] = ()
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,58 @@ class PairedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PackedRestart:
+    """A restart in few bytes, for a file: of each block its turns, one after the other.
+
+    A turn is three numbers: ``low``, ``least`` and ``away``.
+    """
+
+    calls: int
+    base: tuple[tuple[float, ...], ...]
+    head: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRow:
+    """A ``PairedRow`` whose restarts are packed."""
+
+    key: Key
+    source: str
+    threshold: float
+    margin: float
+    screen: tuple[PackedRestart, ...]
+    confirm: tuple[PackedRestart, ...] = ()
+    budget: Budget | None = None
+    line: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A row that has a verdict and no readings, and why: a side could not measure it, or does not have it."""
+
+    key: Key
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What pairs of processes measured of a suite on one machine: enough to judge it again.
+
+    ``canaries`` are the rows of the measurements with known answers. ``biased`` says why the check of the whole suite,
+    base against a copy of itself, found that something favours one side; it is empty where it found nothing, or nothing
+    called for a check. ``unread`` are the rows without readings. ``identical``: no file differs but the tests'.
+    """
+
+    rows: tuple[PackedRow, ...] = ()
+    canaries: tuple[PackedRow, ...] = ()
+    biased: str = ""
+    unread: tuple[Unread, ...] = ()
+    identical: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """Who measured: the facts that make two runs comparable, and nothing that moves by itself."""
 
@@ -201,6 +255,10 @@ class BaselineRow:
     ``spread`` is the standard deviation of the logarithm between the processes that recorded it, without slow ones and
     never less than their number of readings allows to claim (for exact metrics their relative range); ``reason`` is
     what a person said when they accepted a worse value.
+
+    ``anchor`` is the value from which a creep is measured, of a time at the speed of ``reference``: small steps leave it
+    where it is. None where it is ``value`` itself. ``renamed_from`` is the test from which the row was taken over;
+    ``body`` the hash of the source without the name, empty in rows of before there was one.
     """
 
     key: Key
@@ -210,6 +268,9 @@ class BaselineRow:
     spread: float = 0.0
     made_with: str = ""
     reason: str = ""
+    body: str = ""
+    anchor: float | None = None
+    renamed_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +310,11 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict on one row and what it rests on. ``accepted`` is the entry by which a regression does not fail."""
+    """The verdict on one row and what it rests on. ``accepted`` is the entry by which a regression does not fail.
+
+    ``renamed_from`` is the test whose baseline it was held against because the row looks like it; ``stale`` says why its
+    baseline should be recorded anew. Both are mostly empty.
+    """
 
     key: Key
     verdict: Verdict
@@ -259,6 +324,8 @@ class Judgement:
     budget: Budget | None = None
     line: int = 0
     accepted: Acceptance | None = None
+    renamed_from: str = ""
+    stale: str = ""
 
     @property
     def fails(self) -> bool:
@@ -275,10 +342,29 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """Which part of a suite a run is: ``index`` of ``count``, counted from 1.
+
+    ``suite`` names the performance tests that were selected before any were left to other shards, and ``tests`` is their
+    number. ``settings`` are those that a verdict rests on, as text. ``complete`` lists the modules of which this shard
+    has measured its whole share: a module is complete where every shard lists it.
+    """
+
+    index: int
+    count: int
+    suite: str
+    tests: int
+    settings: dict[str, str]
+    complete: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One session. ``context`` may differ between comparable runs and is only shown.
 
     ``complete`` lists the modules whose tests were all collected: only there can a baseline row be called missing.
+    ``pairs`` is what was measured beside another commit, machine by machine: one session fills one, a run that was
+    merged from several has several. A run against a baseline has none. ``shard`` says of a part of a suite which it is.
     """
 
     format: int
@@ -289,6 +375,8 @@ class Run:
     skipped: tuple[Skipped, ...] = ()
     complete: tuple[str, ...] = ()
     settled: tuple[Settled, ...] = ()
+    pairs: tuple[Pairs, ...] = ()
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,14 +405,47 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run, as the history remembers it. ``started`` is in UTC, ``environment`` the slug."""
+
+    started: str
+    environment: str
+    context: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """All points of a row as columns, in the order of time: a page holds a million of them.
+
+    ``places`` says which run each is of, by its number among those of the ``Past``. ``lows`` to ``highs`` are the 95 %
+    intervals of head over base, None where nothing was compared.
+    """
+
+    places: Sequence[int] = ()
+    values: Sequence[float] = ()
+    lows: Sequence[float | None] = ()
+    highs: Sequence[float | None] = ()
+    verdicts: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a report shows of earlier runs, the oldest first, and what became of each row."""
+
+    runs: tuple[PastRun, ...] = ()
+    courses: Mapping[Key, Course] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What an update would do to a baseline row.
 
     ``create`` adds a row, ``fix`` replaces one that the run contradicts, ``update`` tightens one that improved or
-    refreshes one that could not be compared, ``trim`` removes one whose test is gone.
+    refreshes one that is stale or could not be compared, ``rename`` gives one to the test that has another name now,
+    ``trim`` removes one whose test is gone. Of a renamed test ``old`` has the key that it had.
     """
 
-    kind: Literal["create", "fix", "update", "trim"]
+    kind: Literal["create", "fix", "update", "rename", "trim"]
     key: Key
     old: BaselineRow | None
     new: BaselineRow | None

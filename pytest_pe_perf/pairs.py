@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_pe_perf.config import Settings
-from pytest_pe_perf.judge.canaries import canaries_say
-from pytest_pe_perf.judge.compare import judge, suspected
+from pytest_pe_perf.judge.compare import suspected
 from pytest_pe_perf.judge.gate import module_of
+from pytest_pe_perf.judge.packed import pack, unpack
 from pytest_pe_perf.judge.paired import leans_as_a_whole
-from pytest_pe_perf.judge.pairs_verdict import judge_pairs, suspects
+from pytest_pe_perf.judge.pairs_gate import gate_pairs, judge_counts
+from pytest_pe_perf.judge.pairs_verdict import suspects
 from pytest_pe_perf.measure import fresh
 from pytest_pe_perf.measure.command import Place
 from pytest_pe_perf.measure.janitor import Workspace
@@ -24,15 +25,7 @@ from pytest_pe_perf.measure.paired.canary import CANARY
 from pytest_pe_perf.measure.paired.controller import START_UP, Controller, Pass, Progress
 from pytest_pe_perf.measure.paired.process import Side, moved
 from pytest_pe_perf.measure.paired.trees import Against, Sides, Suite, Trees, check_files
-from pytest_pe_perf.model import (
-    BaselineRow,
-    Judgement,
-    Key,
-    PairedRow,
-    Row,
-    Skipped,
-    Verdict,
-)
+from pytest_pe_perf.model import Judgement, Key, PairedRow, Pairs, Row, Skipped, Unread, Verdict
 
 # Pairs of fresh processes of the first pass; how many measure a suspect again follows from how they scatter.
 RESTARTS = 4
@@ -47,12 +40,13 @@ WEIGH_AGAIN = 2
 class Comparison:
     """Everything that a comparison of two sides found, for the rows of one set of tests.
 
-    ``failed`` are the tests that have no row, and why; ``alike`` are those of them for which both sides say the same,
-    and ``new`` those that base alone cannot run.
-    ``broken`` are the tests that broke a process of head.
+    ``judgements`` and ``notes`` are what ``gate_pairs`` says of ``pairs`` and ``rows``. ``failed`` are the tests that
+    have no row, and why; ``alike`` are those of them for which both sides say the same, and ``new`` those that base
+    alone cannot run. ``broken`` are the tests that broke a process of head.
     """
 
     judgements: tuple[Judgement, ...] = ()
+    pairs: Pairs = field(default_factory=Pairs)
     rows: tuple[Row, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
     alike: frozenset[str] = frozenset()
@@ -98,18 +92,21 @@ class Comparer:
             rows, canaries = _with_confirm(rows, second), _with_confirm(canaries, second)
             if leans_as_a_whole(rows):
                 biased = self._check_suite(tests)
-        sung = canaries_say(canaries)
         whole = [test for test in tests if test not in first.failed and test not in second.failed]
         weighed = self._weigh(whole) if memory and whole else _Weighed()
         reasons = _reasons(first)
+        pairs = Pairs(tuple(map(pack, rows)), tuple(map(pack, canaries)), biased, weighed.lost)
+        everything = (*_rows(first, second), *weighed.rows)
+        judged = gate_pairs((pairs,), everything)
         return Comparison(
-            (*judge_pairs(rows, biased=biased or sung.biased, blind=sung.blind), *weighed.judgements),
-            (*_rows(first, second), *weighed.rows),
+            judged.judgements,
+            pairs,
+            everything,
             reasons,
             frozenset(test for test in reasons if _alike(first, test)),
             frozenset(test for test in reasons if first.failed[test].keys() == {"base"} and test not in first.crashed),
             {**weighed.broken, **second.broken, **first.broken},
-            sung.notes,
+            judged.notes,
         )
 
     def _controller(self, title: str) -> Controller:
@@ -143,23 +140,20 @@ class Comparer:
         self.show(f"weighing {_tests(len(tests))} on both sides", None)
         answers = self._weigh_sides(tests)
         lost = _not_weighed(*answers)
-        base, head = ({row.key: row for row in answer.rows if row.key not in lost} for answer in answers)
-        judgements = {key: _judge_exact(base.get(key), row) for key, row in head.items()}
-        doubtful = [key for key, row in head.items() if suspected(row, judgements[key])]
+        base = {row.key: row.samples for row in answers[0].rows}
+        rows = {row.key: replace(row, base=base.get(row.key, ())) for row in answers[1].rows if row.key not in lost}
+        doubtful = [key for key, row in rows.items() if suspected(row, judge_counts(row))]
         if doubtful:
             again = list(dict.fromkeys(key.test for key in doubtful))
             self.say(f"pe-perf: weighing {_tests(len(again))} again in {WEIGH_AGAIN} fresh processes of each side")
             for _ in range(WEIGH_AGAIN):
-                more = self._weigh_sides(again)
-                for known, answer in zip((base, head), more, strict=True):
-                    found = {row.key: row for row in answer.rows}
-                    for key in doubtful:
-                        if key in known and key in found:
-                            known[key] = replace(known[key], samples=known[key].samples + found[key].samples)
-            judgements |= {key: _judge_exact(base.get(key), head[key]) for key in doubtful}
-        rows = tuple(replace(row, base=base[key].samples if key in base else ()) for key, row in head.items())
+                on_base, on_head = ({row.key: row.samples for row in found.rows} for found in self._weigh_sides(again))
+                for key in doubtful:
+                    row = rows[key]
+                    more = on_base.get(key, ()) if row.base else ()
+                    rows[key] = replace(row, samples=row.samples + on_head.get(key, ()), base=row.base + more)
         broken = {item.test: f"on head, {item.why}" for item in answers[1].skipped if item.test in answers[1].broken}
-        return _Weighed((*judgements.values(), *lost.values()), rows, broken)
+        return _Weighed(tuple(rows.values()), tuple(lost.values()), broken)
 
     def _weigh_sides(self, tests: Sequence[str]) -> tuple[fresh.Answer, fresh.Answer]:
         # Nothing is timed here, so that both sides may run at once.
@@ -252,23 +246,13 @@ def _suite(against: Against, rootdir: Path, config_file: str, own: Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    judgements: tuple[Judgement, ...] = ()
     rows: tuple[Row, ...] = ()
+    lost: tuple[Unread, ...] = ()
     broken: dict[str, str] = field(default_factory=dict)
 
 
-def _judge_exact(base: Row | None, head: Row) -> Judgement:
-    if base is None:
-        judgement = judge(head, None)
-        return replace(judgement, reason="base did not weigh it") if judgement.verdict is Verdict.NEW else judgement
-    values = [sample.value for sample in base.samples]
-    least = min(values)
-    scatter = (max(values) - least) / least if least else 0.0
-    return judge(head, BaselineRow(base.key, least, base.source, None, scatter, base.samples[0].made_with))
-
-
-def _not_weighed(base: fresh.Answer, head: fresh.Answer) -> dict[Key, Judgement]:
-    """Return the verdicts on what a side could not weigh."""
+def _not_weighed(base: fresh.Answer, head: fresh.Answer) -> dict[Key, Unread]:
+    """Return what a side could not weigh."""
     found = {}
     for side, answer, other in (("base", base, head), ("head", head, base)):
         known = {row.key for row in answer.rows}
@@ -276,7 +260,7 @@ def _not_weighed(base: fresh.Answer, head: fresh.Answer) -> dict[Key, Judgement]
             lost = [row.key for row in other.rows if row.key.test == item.test and row.key not in known]
             for key in lost or [Key(item.test, "", "allocations")]:
                 if item.why and key not in found:
-                    found[key] = Judgement(key, Verdict.INCONCLUSIVE, f"on {side}: {item.why}")
+                    found[key] = Unread(key, Verdict.INCONCLUSIVE, f"on {side}: {item.why}")
     return found
 
 
@@ -286,18 +270,25 @@ def _tests(count: int) -> str:
 
 def _paired_rows(found: Pass) -> list[PairedRow]:
     return [
-        PairedRow(
-            key,
-            arrived.source,
-            arrived.threshold,
-            arrived.margin,
-            tuple(measured.restart for measured in found.measured[key]),
-            budget=arrived.budgets.get(key.metric),
-            line=arrived.line,
-            problem=_problem(found, key.test),
+        _as_kept(
+            PairedRow(
+                key,
+                arrived.source,
+                arrived.threshold,
+                arrived.margin,
+                tuple(measured.restart for measured in found.measured[key]),
+                budget=arrived.budgets.get(key.metric),
+                line=arrived.line,
+                problem=_problem(found, key.test),
+            )
         )
         for key, arrived in found.arrived.items()
     ]
+
+
+def _as_kept(row: PairedRow) -> PairedRow:
+    """Return the row as the run file will hold it: nothing is decided by digits that it does not keep."""
+    return unpack(pack(row))
 
 
 def _apart(rows: Iterable[PairedRow]) -> tuple[list[PairedRow], list[PairedRow]]:
@@ -314,10 +305,12 @@ def _problem(found: Pass, test: str) -> str:
 
 def _with_confirm(rows: Sequence[PairedRow], second: Pass) -> list[PairedRow]:
     return [
-        replace(
-            row,
-            confirm=tuple(measured.restart for measured in second.measured.get(row.key, ())),
-            problem=row.problem or _problem(second, row.key.test),
+        _as_kept(
+            replace(
+                row,
+                confirm=tuple(measured.restart for measured in second.measured.get(row.key, ())),
+                problem=row.problem or _problem(second, row.key.test),
+            )
         )
         for row in rows
     ]

@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--pe-perf-update", action="store_true", help="accept what this run measured into the baselines")
     group.addoption("--pe-perf-reason", metavar="TEXT", help="why rows may get worse, kept in the baseline")
     group.addoption("--pe-perf-time", metavar="DURATION", help='time of a latency measurement, for example "2 s"')
+    group.addoption("--pe-perf-shard", metavar="I/N", help="the I-th of N parts of the suite; then: pe-perf merge")
     group.addoption("--pe-perf-strict", action="store_true", default=None, help="also fail where the gate cannot tell")
     group.addoption("--pe-perf-baselines", metavar="DIR", help="folder of the baselines (default: baselines)")
     group.addoption("--pe-perf-report", metavar="FILE", help="HTML report (default: .pe-perf/report.html)")
@@ -46,8 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_pe_perf.activate import activate
 
         activate(config)
-    elif given := [f"--pe-perf-{name}" for name in ("update", "against") if config.getoption(f"pe_perf_{name}")]:
-        raise pytest.UsageError(f"{given[0]} says what to do with what is measured: give it together with --pe-perf")
+    elif given := [
+        name for name in ("update", "against", "shard") if config.getoption(f"pe_perf_{name}") not in (None, False)
+    ]:
+        raise pytest.UsageError(f"--pe-perf-{given[0]} says what is done with what is measured: add --pe-perf")
 
 
 @pytest.fixture

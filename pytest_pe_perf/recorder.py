@@ -21,13 +21,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A test that measures: its node id, the hash of its source, its line, its settings and its budgets."""
+    """A test that measures: its node id, the hash of its source, its line, its settings and its budgets.
+
+    ``body`` is the hash of its source without its name.
+    """
 
     test: str
     source: str
     line: int
     settings: Settings
     budgets: Mapping[str, Budget]
+    body: str = ""
 
 
 @dataclass(slots=True)
@@ -210,6 +214,7 @@ class Recorder:
                 subject.settings.margin,
                 subject.budgets.get(metric),
                 subject.line,
+                body=subject.body,
             )
 
     def skip(self, test: str, why: str) -> None:

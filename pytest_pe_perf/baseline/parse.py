@@ -9,8 +9,9 @@ from typing import Any
 from pytest_pe_perf.model import METRICS, BaselineRow, Environment, Key
 
 _REQUIRED = {"test", "metric", "value", "unit", "spread", "made_with", "source"}
-_OPTIONAL = {"name", "reference", "reason"}
-_TEXTS = ("test", "metric", "unit", "made_with", "source", *sorted(_OPTIONAL - {"reference"}))
+_NUMBERS = {"reference", "anchor"}
+_OPTIONAL = {"name", "reason", "body", "renamed_from", *_NUMBERS}
+_TEXTS = ("test", "metric", "unit", "made_with", "source", *sorted(_OPTIONAL - _NUMBERS))
 
 
 class Malformed(Exception):  # noqa: N818
@@ -67,6 +68,9 @@ def _row(module: str, item: Any, number: int) -> BaselineRow:
         spread=_number(where, "spread", item["spread"], positive=False),
         made_with=item["made_with"],
         reason=item.get("reason", ""),
+        body=item.get("body", ""),
+        anchor=_number(where, "anchor", item["anchor"], positive=noisy) if "anchor" in item else None,
+        renamed_from=item.get("renamed_from", ""),
     )
 
 

@@ -36,6 +36,7 @@ def rounded(row: BaselineRow) -> BaselineRow:
     return replace(
         row,
         value=_four_digits(row.value) if noisy else row.value,
+        anchor=_four_digits(row.anchor) if noisy and row.anchor is not None else row.anchor,
         reference=None if row.reference is None else _four_digits(row.reference),
         # Rounded up: what the processes saw stays within what is recorded.
         spread=float(Context(prec=2, rounding=ROUND_UP).plus(Decimal(repr(row.spread)))),
@@ -58,6 +59,9 @@ def _line(row: BaselineRow) -> str:
         "spread": row.spread,
         "made_with": row.made_with,
         "source": row.source,
+        "body": row.body or None,
+        "anchor": row.anchor,
+        "renamed_from": row.renamed_from or None,
         "reason": row.reason or None,
     }
     return _object({name: value for name, value in fields.items() if value is not None})

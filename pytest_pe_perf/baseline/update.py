@@ -11,6 +11,7 @@ from pytest_pe_perf.errors import ReasonNeededError, UsageError
 from pytest_pe_perf.judge.compare import (
     BASELINE_PROCESSES,
     EXACT_MARGINS,
+    anchored,
     does_not_repeat,
     head_value,
     judge,
@@ -19,6 +20,8 @@ from pytest_pe_perf.judge.compare import (
 from pytest_pe_perf.judge.estimate import SLOW, minimum, normalised, spread
 from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.judge.patterns import matches
+from pytest_pe_perf.judge.renames import parameters, taken_over
+from pytest_pe_perf.judge.stale import interpreter_of
 from pytest_pe_perf.model import (
     METRICS,
     BaselineRow,
@@ -57,14 +60,18 @@ def plan(run: Run, report: GateReport, baseline: Mapping[Key, BaselineRow], only
     """
     rows = {row.key: row for row in run.rows}
     fastest = fastest_reference(run.rows)
+    interpreter = interpreter_of(run.environment, run.context.get("python", ""))
     changes: list[Change] = []
     left: list[tuple[Key, str]] = []
     unchanged = 0
     for judgement in _selected(report.judgements, only):
         key = judgement.key
-        outcome = _outcome(judgement, rows.get(key), baseline.get(key))
+        base = baseline.get(replace(key, test=judgement.renamed_from or key.test))
+        outcome = _outcome(judgement, rows.get(key), base, interpreter)
         if isinstance(outcome, Change) and outcome.new is not None:
             outcome = unfit(rows[key], fastest) or outcome
+        if base is not None and judgement.renamed_from:
+            outcome = _moved(outcome, rows[key], base)
         if outcome is None:
             unchanged += 1
         elif isinstance(outcome, Change):
@@ -105,11 +112,11 @@ def _reference(row: Row) -> float | None:
     return min(usable) if len(usable) == len(row.samples) else None
 
 
-def row_from(row: Row) -> BaselineRow:
+def row_from(row: Row, interpreter: str = "") -> BaselineRow:
     """Return what is accepted of a measured row: the smallest value and reference over its processes.
 
     ``spread`` is the one of their normalised values (see ``judge.estimate``); for an exact metric their relative range,
-    0 where the smallest is 0.
+    0 where the smallest is 0. A row that does not name a tool was made with the ``interpreter``.
     """
     value, reference, scatter = head_value(row), None, 0.0
     if METRICS[row.key.metric].assume == "noisy":
@@ -117,7 +124,8 @@ def row_from(row: Row) -> BaselineRow:
         scatter = spread([normalised(sample.value, sample.reference) for sample in row.samples], readings(row))
     elif value:
         scatter = (max(sample.value for sample in row.samples) - value) / value
-    return BaselineRow(row.key, value, row.source, reference, scatter, row.samples[0].made_with)
+    made_with = row.samples[0].made_with or interpreter
+    return BaselineRow(row.key, value, row.source, reference, scatter, made_with, body=row.body)
 
 
 def apply(changes: Iterable[Change], folder: Path, environment: Environment, reason: str = "") -> tuple[Path, ...]:
@@ -139,40 +147,59 @@ def apply(changes: Iterable[Change], folder: Path, environment: Environment, rea
         return ()
     rows = store.load(folder, environment)
     for change in changes:
-        if change.new is None:
-            rows.pop(change.key, None)
-        else:
-            rows[change.key] = replace(change.new, reason=reason if change.worse else "")
-    touched: dict[str, list[BaselineRow]] = {module_of(change.key.test): [] for change in changes}
+        if change.old is not None:
+            rows.pop(change.old.key, None)
+        if change.new is not None:
+            kept = change.new.reason if change.kind == "rename" else ""
+            rows[change.key] = replace(change.new, reason=reason if change.worse else kept)
+    keys = [key for change in changes for key in (change.key, change.old.key if change.old else change.key)]
+    touched: dict[str, list[BaselineRow]] = {module_of(key.test): [] for key in keys}
     for row in rows.values():
         if (module := module_of(row.key.test)) in touched:
             touched[module].append(row)
     return store.save(folder, environment, touched)
 
 
-def _outcome(judgement: Judgement, row: Row | None, base: BaselineRow | None) -> Change | str | None:
+def _outcome(judgement: Judgement, row: Row | None, base: BaselineRow | None, interpreter: str) -> Change | str | None:
     """Return the change that the verdict asks for, why the row is left alone, or nothing where all is well."""
     if row is None:
         return Change("trim", judgement.key, base, None)
     word, reason = judgement.verdict, judgement.reason
-    if word is Verdict.OVER_BUDGET:
-        # The limit stays; the baseline follows what the comparison alone says.
-        underlying = judge(replace(row, budget=None), base)
+    enough = len(row.samples) >= BASELINE_PROCESSES
+    refreshed = bool(judgement.stale) and enough
+    if word is Verdict.OVER_BUDGET or (refreshed and word is Verdict.INCONCLUSIVE):
+        # The limit stays, and a row that is stale is to go: the baseline follows what the comparison alone says.
+        underlying = judge(replace(row, budget=None), base and taken_over(row, base))
         word, reason = underlying.verdict, underlying.reason
-    if word is Verdict.UNCHANGED:
+    if word is Verdict.UNCHANGED and not refreshed:
         return None
     if word is Verdict.ACCEPTED:
         return f"{reason}; with a reason it becomes the baseline"
     if word is Verdict.INCONCLUSIVE:
         return reason
-    if len(row.samples) < BASELINE_PROCESSES:
+    if not enough:
         processes = "1 process" if len(row.samples) == 1 else f"{len(row.samples)} processes"
         return f"measured in {processes}; {BASELINE_PROCESSES} are needed"
     if base is None:
-        return Change("create", row.key, None, row_from(row))
+        return Change("create", row.key, None, row_from(row, interpreter))
+    new, left_behind = anchored(replace(row_from(row, interpreter), renamed_from=base.renamed_from), base, row)
     if word is Verdict.REGRESSED:
-        return Change("fix", row.key, base, row_from(row), worse=True)
-    return Change("update", row.key, base, row_from(row), worse=word is Verdict.NOT_COMPARABLE and _worse(row, base))
+        return Change("fix", row.key, base, new, worse=True)
+    # However small the step is that leaves the anchor behind: all of them together are not.
+    worse = left_behind or (word is Verdict.NOT_COMPARABLE and _worse(row, base))
+    return Change("update", row.key, base, new, worse=worse)
+
+
+def _moved(outcome: Change | str | None, row: Row, base: BaselineRow) -> Change | str:
+    """Return the change of a row whose test has another name now: whatever becomes of its numbers, it goes along.
+
+    With other parameters it may be another benchmark, so it goes along only where nothing else is to be done.
+    """
+    if isinstance(outcome, Change):
+        return replace(outcome, new=outcome.new and replace(outcome.new, renamed_from=base.key.test))
+    if outcome and parameters(base.key.test) != parameters(row.key.test):
+        return outcome
+    return Change("rename", row.key, base, replace(taken_over(row, base), body=row.body))
 
 
 def _worse(row: Row, base: BaselineRow) -> bool:

@@ -11,11 +11,15 @@ from pytest_pe_perf import __version__
 from pytest_pe_perf.errors import PePerfError
 
 from .bisect import bisect
+from .compare import compare
 from .doctor import doctor
 from .export import export
+from .gate import gate
 from .history import history
 from .import_ import import_runs
 from .init import init
+from .merge import merge
+from .report import report
 from .selftest import selftest
 from .update import update
 
@@ -33,6 +37,10 @@ cli.add_command(doctor)
 cli.add_command(selftest)
 cli.add_command(bisect)
 cli.add_command(update)
+cli.add_command(compare)
+cli.add_command(gate)
+cli.add_command(merge)
+cli.add_command(report)
 cli.add_command(history)
 cli.add_command(import_runs)
 cli.add_command(export)

@@ -15,13 +15,15 @@ import click
 if TYPE_CHECKING:
     from pytest_pe_perf.history.interface import HistoryStore
     from pytest_pe_perf.history.record import Record
-    from pytest_pe_perf.model import Key, Point
+    from pytest_pe_perf.model import Key
     from pytest_pe_perf.report.trend import Found
 
 NOTHING_THERE = 3
 _AGE = re.compile(r"(\d{1,5})\s*(d|days?|w|weeks?|h|hours?)")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
 _LAST = click.IntRange(1, 1_000_000)
+# So many trends are in memory at a time.
+_AT_ONCE = 100
 
 
 @click.group(
@@ -37,7 +39,8 @@ def history(context: click.Context, changes: bool, last: int | None, as_json: bo
 
     Which history that is says the setting `history`: a file, a PostgreSQL database, or a branch of git.
 
-    Exit status: 0 shown, 2 usage or a history that cannot be read, 3 there is nothing to show.
+    Exit status: 0 shown, 2 usage or a history that cannot be read, 3 there is nothing to show. A change of level is a
+    finding and fails nothing: the exit status is 0 with it and without.
     """
     if context.invoked_subcommand is not None:
         if changes or as_json or last:
@@ -59,17 +62,23 @@ def show(patterns: Sequence[str], metric: str | None, last: int, as_json: bool) 
 
     A PATTERN is a node id, the beginning of one (a folder, a file, a test) or a glob.
     """
-    from pytest_pe_perf.report.trend import trend_lines
+    from pytest_pe_perf.history.renames import families
+    from pytest_pe_perf.report.screen import shorten_id
+    from pytest_pe_perf.report.trend import WIDTH, trend_lines
 
     with opened() as store:
         found = list(_trends(store, patterns, metric, last))
+        names = families(store.renames())
+    earlier = {today: list(before) for today, (_, *before) in names.items()}
     if as_json:
-        _print_json([_as_json(environment, one) for environment, one in found])
+        _print_json([_as_json(environment, one, earlier.get(one.key.test, [])) for environment, one in found])
     else:
         plain = not _can_show("▁█")
         for environment, one in found:
             for line in trend_lines(environment, one, plain=plain):
                 click.echo(line)
+            for name in earlier.get(one.key.test, []):
+                click.echo(f"  earlier: {shorten_id(name, WIDTH - 11)}")
     _leave_if_empty(found, as_json=as_json)
 
 
@@ -105,6 +114,29 @@ def prune(keep: int | None, older: str | None, dry_run: bool) -> None:
             store.remove(gone)
     would = "would be " if dry_run else ""
     click.echo(f"{len(gone)} of {_count(len(runs), 'run')} {would}removed")
+
+
+@history.command(epilog="Example: pe-perf history rename tests/perf/test_old.py tests/perf/test_new.py")
+@click.argument("old")
+@click.argument("new")
+@click.option("--undo", is_flag=True, help="Take back that OLD was renamed to NEW.")
+def rename(old: str, new: str, undo: bool) -> None:
+    """Go on with the history of a test under its new name. Runs stay as they were written.
+
+    OLD and NEW are node ids, or beginnings of them: a folder, a file, a class, a test without its parameters. Then each
+    test goes on whose name is the same from there. A new name must have been measured, and not in a run with the old one.
+    """
+    from pytest_pe_perf.history.renames import take_back, to_rename, with_renames
+
+    with opened() as store:
+        if undo:
+            pairs = take_back(store.renames(), old, new)
+            store.rename(lambda names: {test: later for test, later in names.items() if test not in pairs})
+        else:
+            pairs, until = to_rename(store, old, new), store.runs()[-1].started
+            store.rename(lambda names: with_renames(names, pairs, until))
+    for before, after in pairs.items():
+        click.echo(f"{before} is another test than {after}" if undo else f"{before} goes on as {after}")
 
 
 @history.command(epilog="Example: pe-perf history adopt")
@@ -235,19 +267,23 @@ def _trends(store: HistoryStore, patterns: Sequence[str], metric: str | None, la
     from pytest_pe_perf.report.trend import Found
 
     for environment, keys in _series(store, patterns, metric).items():
-        for key, points in store.trends(environment, keys, last).items():
-            if points:
-                yield environment, Found(key, points)
+        for first in range(0, len(keys), _AT_ONCE):
+            for key, points in store.trends(environment, keys[first : first + _AT_ONCE], last).items():
+                if points:
+                    yield environment, Found(key, points)
 
 
 def _series(store: HistoryStore, patterns: Sequence[str], metric: str | None) -> dict[str, list[Key]]:
     from pytest_pe_perf.errors import UsageError
+    from pytest_pe_perf.history.renames import families
     from pytest_pe_perf.judge.patterns import matches
 
     found: dict[str, list[Key]] = {}
     used: set[str] = set()
+    names = families(store.renames())
     for environment, key in store.series():
-        naming = [pattern for pattern in patterns if matches(pattern, key.test)]
+        called = names.get(key.test, (key.test,))
+        naming = [pattern for pattern in patterns if any(matches(pattern, name) for name in called)]
         used.update(naming)
         if (naming or not patterns) and metric in (None, key.metric):
             found.setdefault(environment, []).append(key)
@@ -257,44 +293,55 @@ def _series(store: HistoryStore, patterns: Sequence[str], metric: str | None) ->
     return found
 
 
-def _as_json(environment: str, found: Found) -> dict[str, object]:
-    return {"environment": environment, "key": found.key, "points": found.points}
+def _as_json(environment: str, found: Found, earlier: Sequence[str]) -> dict[str, object]:
+    return {"environment": environment, "key": found.key, "earlier_names": earlier, "points": found.points}
 
 
 def _show_changes(last: int, as_json: bool) -> None:
-    from pytest_pe_perf.report.trend import change_lines
-
     with opened() as store:
         runs = len(store.runs())
-        found = [one for one in _changes(store, last) if one.changes or one.creeps]
-    found.sort(key=lambda one: (max(_places(one)), one.key), reverse=True)
+        found = [(environment, one) for environment, one in _changes(store, last) if one.changes or one.creeps]
+    found.sort(key=lambda pair: (max(_places(pair[1])), pair[1].key), reverse=True)
     if as_json:
-        _print_json([_changes_as_json(one) for one in found])
+        _print_json([_changes_as_json(environment, one) for environment, one in found])
     else:
-        for one in found:
-            for line in change_lines(one):
-                click.echo(line)
+        environments = dict.fromkeys(environment for environment, _ in found)
+        for environment in environments:
+            if len(environments) > 1:
+                click.echo(environment)
+            dated = (said for where, one in found if where == environment for said in _in_words(one))
+            for _, lines in sorted(dated, reverse=True):
+                click.echo(lines)
     if not runs:
         _leave_if_empty((), as_json=as_json)
     if not found and not as_json:
         click.echo("No test changed its level.")
 
 
-def _changes(store: HistoryStore, last: int) -> Iterator[Found]:
-    """Yield each row with where it changed. A row that went on elsewhere is one history: no change is at the border."""
+def _changes(store: HistoryStore, last: int) -> Iterator[tuple[str, Found]]:
+    """Yield each row with where it changed, in each environment by itself, and apart from what other programs measured.
+
+    So no change is where a row went on elsewhere, and machines that take turns do not hide one.
+    """
     from pytest_pe_perf.history.record import IMPORTED
     from pytest_pe_perf.judge.changepoint import creeps, level_changes
     from pytest_pe_perf.report.trend import Found
 
-    together: dict[Key, list[tuple[Point, str]]] = {}
     for environment, one in _trends(store, (), None, last):
-        together.setdefault(one.key, []).extend((point, environment) for point in one.points)
-    for key, found in together.items():
-        found.sort(key=lambda pair: pair[0].started)
-        values = [point.value for point, _ in found]
-        segments = [(environment, point.verdict == IMPORTED) for point, environment in found]
-        points = tuple(point for point, _ in found)
-        yield Found(key, points, level_changes(values, segments=segments), creeps(values, segments=segments))
+        for imported in (True, False):
+            points = tuple(point for point in one.points if (point.verdict == IMPORTED) is imported)
+            values = [point.value for point in points]
+            changes = level_changes(values)
+            yield environment, Found(one.key, points, changes, creeps(values, changes=changes))
+
+
+def _in_words(found: Found) -> Iterator[tuple[str, str]]:
+    """Yield when each change of a row was, and the two lines about it."""
+    from pytest_pe_perf.report.trend import change_lines
+
+    lines = list(change_lines(found))
+    for when, what, where in zip(_places(found), lines[::2], lines[1::2], strict=True):
+        yield when, f"{what}\n{where}"
 
 
 def _places(found: Found) -> list[str]:
@@ -303,7 +350,7 @@ def _places(found: Found) -> list[str]:
     return changes + [found.points[creep.end - 1].started for creep in found.creeps]
 
 
-def _changes_as_json(found: Found) -> dict[str, object]:
+def _changes_as_json(environment: str, found: Found) -> dict[str, object]:
     import msgspec
 
     def placed(index: int) -> dict[str, str]:
@@ -312,4 +359,4 @@ def _changes_as_json(found: Found) -> dict[str, object]:
 
     changes = [{**placed(change.index), **msgspec.to_builtins(change)} for change in found.changes]
     crept = [{**placed(creep.end - 1), **msgspec.to_builtins(creep)} for creep in found.creeps]
-    return {"key": found.key, "changes": changes, "creeps": crept}
+    return {"environment": environment, "key": found.key, "changes": changes, "creeps": crept}

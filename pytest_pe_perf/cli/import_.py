@@ -22,7 +22,7 @@ def import_runs(paths: Sequence[Path]) -> None:
 
     Exit status: 0 done, 2 a file cannot be read; then nothing was added.
     """
-    from pytest_pe_perf.history.convert.files import read_all
+    from pytest_pe_perf.history.convert.files import read_all, renames_of
 
     from .history import opened
 
@@ -37,5 +37,7 @@ def import_runs(paths: Sequence[Path]) -> None:
 
     with opened() as store:
         added = store.add(counted())
+        if names := renames_of(paths):
+            store.rename(lambda ours: {**names, **ours})
     there = f"; there already: {seen - added:,}" if added < seen else ""
     click.echo(f"{added:,} of {seen:,} runs added, with {rows:,} values read{there}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_pe_perf.errors import RunFileError
-from pytest_pe_perf.model import METRICS, Run
+from pytest_pe_perf.model import Run
 
 RUN_FILE = Path(".pe-perf", "run.json")
 # What pytest takes its root directory from, and our own folder.
@@ -38,18 +38,14 @@ def read_run(path: Path) -> Run:
 
     """
     from pytest_pe_perf import runfile
+    from pytest_pe_perf.report.screen import printable
+    from pytest_pe_perf.runcheck import Impossible, check_run
 
-    run = runfile.read_run(path)
-    for row in run.rows:
-        metric = METRICS.get(row.key.metric)
-        if metric is None:
-            raise RunFileError(f"{path}: unknown metric {row.key.metric!r}; upgrade pytest-pe-perf")
-        numbers = [sample.value for sample in row.samples]
-        numbers += [sample.reference for sample in row.samples if sample.reference is not None]
-        least = min(numbers, default=-1.0)
-        if least < 0 or (least == 0 and metric.assume == "noisy"):
-            raise RunFileError(
-                f"{path}: the {metric.name} of {row.key.label} has no value that anybody can have measured; "
-                "make a new file with: pytest --pe-perf"
-            )
+    try:
+        run = runfile.read_run(path)
+        check_run(run)
+    except RunFileError as error:
+        raise RunFileError(printable(error.args[0])) from error
+    except Impossible as error:
+        raise RunFileError(printable(f"{path}: {error}")) from error
     return run

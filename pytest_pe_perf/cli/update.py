@@ -41,6 +41,7 @@ def update(patterns: Sequence[str], dry_run: bool, reason: str, as_json: bool, r
 
     Exit status: 0 done or nothing to do, 2 unreadable input or no reason given, 3 nothing of the run can be accepted.
     """
+    from pytest_pe_perf.baseline.origin import age_of
     from pytest_pe_perf.baseline.store import load
     from pytest_pe_perf.baseline.update import apply, plan
     from pytest_pe_perf.config import load_settings
@@ -58,7 +59,7 @@ def update(patterns: Sequence[str], dry_run: bool, reason: str, as_json: bool, r
     settings = load_settings(root)
     folder = root / settings.baselines
     baseline = load(folder, run.environment)
-    report = gate(run, baseline)
+    report = gate(run, baseline, age_of(folder, run.environment, baseline, settings.stale_after))
     if not reason.strip():
         entries = Entries(settings.accept, datetime.now(UTC).date())
         report = replace(report, judgements=accept_covered(report.judgements, entries))

@@ -11,19 +11,21 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pytest_pe_perf import git
 from pytest_pe_perf.errors import HistoryError
-from pytest_pe_perf.model import Key, Point
+from pytest_pe_perf.model import Course, Key, Point
 
-from .interface import HistoryStore
+from .interface import HistoryStore, Names
 from .record import FORMAT, About, Record, decode, encode
+from .renames import merged, names_as_lists, names_from
 from .sqlite import SqliteHistory, open_sqlite
 
 # Says that a branch is a history: without it nothing is ever written to one.
@@ -84,9 +86,17 @@ class GitHistory(HistoryStore):
         """Return the last ``limit`` points of each row, the oldest first; an unknown row has none."""
         return self._index.trends(environment_slug, keys, limit)
 
+    def courses(self, runs: Sequence[About], keys: Iterable[Key]) -> dict[Key, Course]:
+        """Return what became of each row in ``runs``, in their order; a row that has no point in any is left out."""
+        return self._index.courses(runs, keys)
+
     def project(self) -> str:
         """Return whose history it is; empty where nobody has said."""
         return str(self._about(self._tip()).get("project", self._owner))
+
+    def renames(self) -> Names:
+        """Return what became of the names of renamed tests."""
+        return self._index.renames()
 
     # Writing: a commit
 
@@ -104,7 +114,7 @@ class GitHistory(HistoryStore):
             last = max(record.about.started for record in new.values())
             what = "a run" if len(new) == 1 else f"{len(new)} runs"
             files = {path: encode(record) for path, record in new.items()}
-            mark = {} if tip else {MARK: _mark(self._owner)}
+            mark = {} if tip else {MARK: _mark(self._owner, {})}
             return _Change({**files, **mark}, f"Add {what}", _seconds(last))
 
         self._commit(change)
@@ -126,11 +136,27 @@ class GitHistory(HistoryStore):
         """Make it the history of ``project``."""
 
         def change(tip: str) -> _Change | None:
-            return _Change({MARK: _mark(project)}, f"History of {project}", self._when(tip)) if tip else None
+            if not tip:
+                return None
+            mark = _mark(project, _names(self._about(tip)))
+            return _Change({MARK: mark}, f"History of {project}", self._when(tip))
 
         self._owner = project
 
         self._commit(change)
+
+    def rename(self, change: Callable[[Names], Names]) -> None:
+        """Put what ``change`` makes of the names of renamed tests in their place; a branch without a run has none."""
+
+        def marked(tip: str) -> _Change | None:
+            if not tip:
+                return None
+            about = self._about(tip)
+            mark = _mark(about.get("project", ""), change(_names(about)))
+            return _Change({MARK: mark}, "Rename tests", self._when(tip))
+
+        self._commit(marked)
+        self._refresh()
 
     def join(self) -> None:
         """Bring the branch up to what was fetched of it, and the index up to the branch."""
@@ -156,6 +182,10 @@ class GitHistory(HistoryStore):
         ours, others, common = self._tree(tip).files, self._tree(theirs).files, self._tree(base).files
         files: dict[str, str | bytes | None] = {path: blob for path, blob in others.items() if path not in common}
         files |= dict.fromkeys(common.keys() & ours.keys() - others.keys())
+        about = self._about(tip)
+        names = merged(_names(about), _names(self._about(theirs)), _names(self._about(base)))
+        if names != _names(about):
+            files[MARK] = _mark(about.get("project", ""), names)
         return _Change(files, f"Join what was fetched of {self._branch}", self._when(tip), merge=theirs)
 
     def _base(self, tip: str, theirs: str) -> str:
@@ -207,20 +237,20 @@ class GitHistory(HistoryStore):
     def _when(self, tip: str) -> int:
         return int(self._git("show", "--no-patch", "--format=%ct", tip)) if tip else 0
 
-    def _about(self, commit: str) -> dict[str, object]:
+    def _about(self, commit: str) -> dict[str, Any]:
         """Return what the mark of a commit says.
 
         Raises:
             HistoryError: it has none, and is somebody's work; or it is newer or cannot be read.
 
         """
-        if not commit:
-            return {}
-        mark = self._tree(commit).mark
-        if not mark:
+        return self._marked(self._tree(commit)) if commit else {}
+
+    def _marked(self, tree: _Tree) -> dict[str, Any]:
+        if not tree.mark:
             raise HistoryError(f"the branch is no history: it has no {MARK}; name one that does not exist yet")
         try:
-            about = json.loads(self._git("cat-file", "blob", mark))
+            about = json.loads(self._git("cat-file", "blob", tree.mark))
             found = about["format"]
         except (ValueError, LookupError, TypeError) as error:
             raise HistoryError(f"{MARK} on the branch cannot be read: {error}") from error
@@ -232,7 +262,9 @@ class GitHistory(HistoryStore):
 
     def _refresh(self) -> None:
         """Make the index hold what the branch holds."""
-        blobs = {_digest(path): (path, blob) for path, blob in self._tree(self._tip()).files.items()}
+        tip = self._tip()
+        tree = self._tree(tip)
+        blobs = {_digest(path): (path, blob) for path, blob in tree.files.items()}
         known = {run.digest: run for run in self._index.runs()}
         gone = [run for digest, run in known.items() if digest not in blobs]
         if gone:
@@ -240,6 +272,9 @@ class GitHistory(HistoryStore):
         missing = {digest: place for digest, place in blobs.items() if digest not in known}
         if missing:
             self._index.add(self._read(missing))
+        names = _names(self._marked(tree) if tip else {})
+        if names != self._index.renames():
+            self._index.rename(lambda _: names)
 
     def _read(self, places: Mapping[str, tuple[str, str]]) -> Iterator[Record]:
         asked = "".join(f"{blob}\n" for _, blob in places.values()).encode("ascii")
@@ -265,8 +300,15 @@ def _digest(path: str) -> str:
     return path.removesuffix(".jsonl").rpartition("-")[2]
 
 
-def _mark(project: str) -> bytes:
-    return json.dumps({"format": FORMAT, "project": project}, indent=1).encode("ascii") + b"\n"
+def _mark(project: str, names: Names) -> bytes:
+    about: dict[str, object] = {"format": FORMAT, "project": project}
+    if names:
+        about["renames"] = names_as_lists(names)
+    return json.dumps(about, indent=1).encode("ascii") + b"\n"
+
+
+def _names(about: Mapping[str, Any]) -> Names:
+    return names_from(about.get("renames", {}))
 
 
 def _seconds(started: str) -> int:

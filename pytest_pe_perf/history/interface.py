@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from pytest_pe_perf.errors import HistoryError
-from pytest_pe_perf.model import GateReport, Key, Point, Run
+from pytest_pe_perf.model import Course, GateReport, Key, Point, Run
 
 from .record import About, Record, record_of
+
+
+class Later(NamedTuple):
+    """What became of a test's name: the one that it has now, and the newest moment at which the old one still meant it."""
+
+    name: str
+    until: str
+
+
+# What became of each renamed test, by its old name.
+Names = Mapping[str, Later]
 
 
 class HistoryStore(ABC):
@@ -69,8 +83,23 @@ class HistoryStore(ABC):
         """
 
     @abstractmethod
+    def courses(self, runs: Sequence[About], keys: Iterable[Key]) -> dict[Key, Course]:
+        """Return what became of each row in ``runs``, in their order; a row that has no point in any is left out.
+
+        It is one question, however many rows are asked for.
+        """
+
+    @abstractmethod
     def remove(self, runs: Iterable[About]) -> None:
         """Take runs out, all or none."""
+
+    @abstractmethod
+    def renames(self) -> Names:
+        """Return what became of the names of renamed tests; see ``renames.Renamed``."""
+
+    @abstractmethod
+    def rename(self, change: Callable[[Names], Names]) -> None:
+        """Put what ``change`` makes of those names in their place; it may be asked again if another writer was faster."""
 
     @abstractmethod
     def project(self) -> str:
@@ -90,3 +119,13 @@ def check_limit(limit: int) -> None:
     """
     if limit < 1:
         raise ValueError(f"limit is {limit}; ask for one point at least")
+
+
+def columns(keys: Sequence[Key], found: Iterable[tuple[Any, ...]]) -> dict[Key, Course]:
+    """Return the courses of rows that a store found in any order.
+
+    Each is the number of its key, that of its run, value, low, high and verdict.
+    """
+    # A store finds them almost sorted, so that this costs less than to have it sort them. No two have both numbers.
+    by_key = groupby(sorted(found), key=itemgetter(0))
+    return {keys[number]: Course(*list(zip(*rows, strict=True))[1:]) for number, rows in by_key}

@@ -6,17 +6,18 @@ The schema of a URL (``?options=-csearch_path%3DNAME``) holds one project.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from pytest_pe_perf.errors import HistoryError
-from pytest_pe_perf.model import Key, Point
+from pytest_pe_perf.model import Course, Key, Point
 
-from .interface import HistoryStore, check_limit
+from .interface import HistoryStore, Names, check_limit, columns
 from .record import About, Record, Value
+from .renames import read_names, write_names
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -89,6 +90,23 @@ CROSS JOIN LATERAL (
 ) AS found
 JOIN pe_perf_runs AS runs ON runs.id = found.run
 """
+_COURSES = """
+WITH picked AS MATERIALIZED (
+  SELECT item.place, runs.id AS run, runs.started, runs.environment
+  FROM unnest(%(runs)s::text[]) WITH ORDINALITY AS item (digest, place)
+  JOIN pe_perf_runs AS runs ON runs.digest = item.digest
+), span AS (
+  SELECT environment, min(started) AS first, max(started) AS last FROM picked GROUP BY environment
+)
+SELECT (wanted.number - 1)::integer, (picked.place - 1)::integer, value, low, high, verdict
+FROM unnest(%(tests)s::text[], %(names)s::text[], %(metrics)s::text[])
+  WITH ORDINALITY AS wanted (test, name, metric, number)
+CROSS JOIN span
+JOIN pe_perf_series AS series ON series.environment = span.environment AND series.test = wanted.test
+  AND series.name = wanted.name AND series.metric = wanted.metric
+JOIN pe_perf_points AS points ON points.series = series.id AND points.started BETWEEN span.first AND span.last
+JOIN picked ON picked.run = points.run
+"""
 _RUNS = "SELECT digest, moment, environment, context FROM pe_perf_runs ORDER BY started, id"
 _VALUES = """
 SELECT test, name, metric, value, reference, low, high, verdict
@@ -132,6 +150,15 @@ class PostgresHistory(HistoryStore):
         # Sorted here: a database sorts texts in its own way.
         return tuple(sorted((environment, Key(*key)) for environment, *key in self._ask(_SERIES)))
 
+    def courses(self, runs: Sequence[About], keys: Iterable[Key]) -> dict[Key, Course]:
+        """Return what became of each row in ``runs``, in their order; a row that has no point in any is left out."""
+        asked = list(keys)
+        parameters: dict[str, object] = {"runs": [run.digest for run in runs]}
+        parameters |= {f"{name}s": [getattr(key, name) for key in asked] for name in ("test", "name", "metric")}
+        with self._engine.connect() as connection:
+            cursor = connection.connection.cursor(binary=True)
+            return columns(asked, cursor.execute(_COURSES, parameters).fetchall())
+
     def trends(self, environment_slug: str, keys: Iterable[Key], limit: int = 500) -> dict[Key, tuple[Point, ...]]:
         """Return the last ``limit`` points of each row, the oldest first; an unknown row has none."""
         check_limit(limit)
@@ -156,10 +183,20 @@ class PostgresHistory(HistoryStore):
             for statement in _REMOVE:
                 connection.execute(text(statement), {"digests": digests} if "digests" in statement else {})
 
+    def renames(self) -> Names:
+        """Return what became of the names of renamed tests."""
+        with self._engine.connect() as connection:
+            return read_names(_noted(connection, "renames"))
+
+    def rename(self, change: Callable[[Names], Names]) -> None:
+        """Put what ``change`` makes of those names in their place."""
+        with self._writing() as connection:
+            _note(connection, "renames", write_names(change(read_names(_noted(connection, "renames")))))
+
     def project(self) -> str:
         """Return whose history it is; empty where nobody has said."""
-        found = self._ask("SELECT value FROM pe_perf_about WHERE name = 'project'")
-        return str(found[0][0]) if found else ""
+        with self._engine.connect() as connection:
+            return _noted(connection, "project")
 
     def give_to(self, project: str) -> None:
         """Make it the history of ``project``."""
@@ -234,14 +271,21 @@ def _format(connection: Connection, newest: int) -> int:
 
     if not connection.execute(text(_FIND_ABOUT)).scalar():
         return 0
-    found = connection.execute(text("SELECT value FROM pe_perf_about WHERE name = 'format'")).scalar()
-    if found is None or not found.isdecimal():
+    found = _noted(connection, "format")
+    if not found.isdecimal():
         raise HistoryError("its tables were made by another program: name another schema")
     if int(found) > newest:
         raise HistoryError(
             f"format {found} is newer than the {newest} that this version understands: upgrade pytest-pe-perf"
         )
     return int(found)
+
+
+def _noted(connection: Connection, name: str) -> str:
+    from sqlalchemy import text
+
+    found = connection.execute(text("SELECT value FROM pe_perf_about WHERE name = :name"), {"name": name}).scalar()
+    return str(found or "")
 
 
 def _note(connection: Connection, name: str, value: str) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pytest_pe_perf.errors import HistoryError
-from pytest_pe_perf.model import Key, Point
+from pytest_pe_perf.model import Course, Key, Point
 
-from .interface import HistoryStore, check_limit
+from .interface import HistoryStore, Names, check_limit, columns
 from .record import About, Record, Value, digest_of, encode
+from .renames import read_names, write_names
 from .schema import prepare, transaction
 
 # STRICT tables.
@@ -42,6 +43,23 @@ WHERE points.started >= coalesce(
   (SELECT newer.started FROM points AS newer WHERE newer.series = wanted.series
    ORDER BY newer.started DESC, newer.run DESC LIMIT 1 OFFSET :limit - 1), '')
 ORDER BY number, points.started, points.run
+"""
+# Of each series the stretch of its points between the first and the last of the runs; not sorted, see ``columns``.
+_COURSES = """
+WITH picked AS MATERIALIZED (
+  SELECT CAST(key AS INTEGER) AS place, runs.id AS run, started, environment
+  FROM json_each(:runs) AS item JOIN runs ON digest = item.value
+), span AS (
+  SELECT environment, min(started) AS first, max(started) AS last FROM picked GROUP BY environment
+), wanted AS MATERIALIZED (
+  SELECT CAST(key AS INTEGER) AS number, series.id AS series, first, last
+  FROM json_each(:keys) AS item CROSS JOIN span JOIN series
+    ON series.environment = span.environment AND series.test = json_extract(item.value, '$[0]')
+    AND series.name = json_extract(item.value, '$[1]') AND series.metric = json_extract(item.value, '$[2]')
+)
+SELECT number, place, value, low, high, verdict
+FROM wanted CROSS JOIN points ON points.series = wanted.series AND points.started BETWEEN first AND last
+CROSS JOIN picked ON picked.run = points.run
 """
 _RUNS = "SELECT digest, started, environment, context FROM runs ORDER BY started, id"
 # A seek for each series of the environment, which is less than reading all points.
@@ -122,6 +140,13 @@ class SqliteHistory(HistoryStore):
             points[asked[number]].append(Point(started, commit, value, reference, verdict))
         return {key: tuple(trend[-limit:]) for key, trend in points.items()}
 
+    def courses(self, runs: Sequence[About], keys: Iterable[Key]) -> dict[Key, Course]:
+        """Return what became of each row in ``runs``, in their order; a row that has no point in any is left out."""
+        asked = list(keys)
+        listed = json.dumps([(key.test, key.name, key.metric) for key in asked])
+        parameters = {"keys": listed, "runs": json.dumps([run.digest for run in runs])}
+        return columns(asked, self._connection.execute(_COURSES, parameters).fetchall())
+
     def remove(self, runs: Iterable[About]) -> None:
         """Take runs out, all or none."""
         digests = json.dumps([run.digest for run in runs])
@@ -130,14 +155,29 @@ class SqliteHistory(HistoryStore):
                 self._connection.execute(statement, (digests,))
             self._connection.execute(_REMOVE_SERIES)
 
+    def renames(self) -> Names:
+        """Return what became of the names of renamed tests."""
+        return read_names(self._noted("renames"))
+
+    def rename(self, change: Callable[[Names], Names]) -> None:
+        """Put what ``change`` makes of those names in their place."""
+        with transaction(self._connection, "IMMEDIATE"):
+            self._note("renames", write_names(change(self.renames())))
+
     def project(self) -> str:
         """Return whose history it is; empty where nobody has said."""
-        found = self._connection.execute("SELECT value FROM about WHERE name = 'project'").fetchone()
-        return str(found[0]) if found else ""
+        return self._noted("project")
 
     def give_to(self, project: str) -> None:
         """Make it the history of ``project``."""
-        self._connection.execute("INSERT OR REPLACE INTO about (name, value) VALUES ('project', ?)", (project,))
+        self._note("project", project)
+
+    def _noted(self, name: str) -> str:
+        found = self._connection.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+        return str(found[0]) if found else ""
+
+    def _note(self, name: str, value: str) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO about (name, value) VALUES (?, ?)", (name, value))
 
     def name_old_runs(self) -> None:
         """Give runs of format 1 the digest by which they are known."""

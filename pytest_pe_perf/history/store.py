@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pytest_pe_perf.errors import ConfigError, HistoryError, WriteError
 from pytest_pe_perf.files import write_atomically
-from pytest_pe_perf.model import GateReport, Key, Point, Run
+from pytest_pe_perf.model import GateReport, Past, Run
 
 from .interface import HistoryStore
+from .past import recall
 from .record import Record, decode, encode, record_of
+from .renames import Renamed
 
 # Where runs wait that a history did not take, in the project's folder.
 WAITING = Path(".pe-perf", "unsent")
@@ -36,7 +38,7 @@ def open_history(where: str | Path, root: Path | None = None, project: str = "")
     try:
         with _opened(name, folder) as history:
             history.claim(project)
-            yield history
+            yield Renamed(history)
     except HistoryError as error:
         shown = _shown(name) if _elsewhere(name) else str(folder / name)
         message = error.args[0]
@@ -92,8 +94,8 @@ def project_of(root: Path) -> str:
 # --- a run that was measured --------------------------------------------------------------------------------------
 
 
-def remember(root: Path, where: str, run: Run, report: GateReport) -> Mapping[Key, tuple[Point, ...]]:
-    """Add a run to the project's history, after those that wait for it, and return the trends of its rows.
+def remember(root: Path, where: str, run: Run, report: GateReport) -> Past:
+    """Add a run to the project's history, after those that wait for it, and return what it holds of the run's rows.
 
     A run that the history does not take is kept in ``WAITING``; the next one sends it.
 
@@ -105,7 +107,7 @@ def remember(root: Path, where: str, run: Run, report: GateReport) -> Mapping[Ke
     try:
         with open_history(where, root, project_of(root)) as history:
             send(root, history, [record])
-            return history.trends(run.environment.slug, [row.key for row in run.rows])
+            return recall(history, run.environment.slug, [judgement.key for judgement in report.judgements])
     except HistoryError as error:
         raise HistoryError(f"{error.args[0]}; {_keep(root, record)}") from error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_pe_perf.model import PairedRow
 from pytest_pe_perf.units import format_change
 
-from .paired import PairEstimate, estimate, leans, limits_of
+from .paired import PairEstimate, estimate, leans, limits_of, problem
 
 SAME, PLANTED = "same", "planted"
 
@@ -27,7 +27,9 @@ def canaries_say(rows: Sequence[PairedRow]) -> Canaries:
     by_name = {row.key.name: row for row in rows if row.key.metric == "latency"}
     same, planted = by_name.get(SAME), by_name.get(PLANTED)
     if same is None or planted is None:
-        return Canaries(biased="the canaries were not measured", blind="the canaries were not measured")
+        return _mute("the canaries were not measured")
+    if why := problem(same.screen, 1) or problem(planted.screen, 1) or (same.confirm and problem(same.confirm, 1)):
+        return _mute(f"the canaries cannot be judged: {why}")
     biased = ""
     if same.confirm and (seen := _leaning(same, estimate(same.confirm))):
         biased = f"the same code on both sides differs by {seen} in this run: something favours one side"
@@ -39,6 +41,10 @@ def canaries_say(rows: Sequence[PairedRow]) -> Canaries:
     seen = f"a planted {size} was seen as {format_change(screen.ratio)}"
     none = f"no change as {format_change(estimate(same.screen).ratio)}"
     return Canaries(biased, blind, (f"canaries: {seen}, {none}",))
+
+
+def _mute(why: str) -> Canaries:
+    return Canaries(biased=why, blind=why)
 
 
 def _leaning(row: PairedRow, pair: PairEstimate) -> str:

@@ -127,20 +127,26 @@ def level_changes(
 
 
 def creeps(
-    values: Sequence[float], *, segments: Sequence[Hashable] = (), known: Sequence[int] = ()
+    values: Sequence[float],
+    *,
+    segments: Sequence[Hashable] = (),
+    known: Sequence[int] = (),
+    changes: Sequence[LevelChange] | None = None,
 ) -> tuple[Creep, ...]:
     """Return where values on one level went up or down all the same, too slowly for any one place to be a change.
 
     The medians of a level's first and last third are compared, where each has ``CREEP_POINTS`` values or more. The noise
-    of both is that around the line through them.
+    of both is that around the line through them. ``changes`` are what ``level_changes`` says of the same values, labels
+    and known changes; without them they are searched.
 
     Raises:
         ValueError: as in ``change_points``.
 
     """
-    cuts = change_points(values, segments=segments, known=known)
+    if changes is None:
+        changes = level_changes(values, segments=segments, known=known)
     positive, unit, numbers = _comparable(values)
-    borders = sorted({0, *cuts, *(end for _, end in _stretches(segments, len(values)))})
+    borders = sorted({0, *(change.index for change in changes), *(end for _, end in _stretches(segments, len(values)))})
     found = []
     for start, end in pairwise(borders):
         third = (end - start) // 3
@@ -302,6 +308,9 @@ def _described(
         before, after = old[1] * noise.scale, new[1] * noise.scale
         gain = (settle(units[start:end])[0] - old[0] - new[0]) / noise.wander
         half = Z95 * noise.scale * math.sqrt(noise.wander * (1 / (cut - start) + 1 / (end - cut)))
+        if old[0] == new[0] == 0.0:
+            # All values stand on their level, as counts do: the only noise that was seen is the change itself.
+            half = 0.0
         step = after - before
         change = LevelChange(
             index=offset + cut,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_pe_perf.model import METRICS, BaselineRow, Comparison, Judgement, Row, Verdict
 from pytest_pe_perf.units import format_change, format_quantity
@@ -97,16 +97,19 @@ def _ratio(head: float, base: float) -> float:
     return math.inf if head else 1.0
 
 
-def _exact_allowance(row: Row, base: BaselineRow) -> float:
+def _exact_allowance(row: Row, base: BaselineRow, share: float) -> float:
     margin = EXACT_MARGINS[row.key.metric]
-    return max(margin.relative * base.value, margin.absolute, base.spread * base.value)
+    return max(max(margin.relative, base.spread, share) * base.value, margin.absolute)
 
 
-def compare_exact(row: Row, base: BaselineRow) -> Comparison:
-    """Compare numbers that repeat to the last digit; the interval is what the processes saw."""
+def compare_exact(row: Row, base: BaselineRow, share: float = 0.0) -> Comparison:
+    """Compare numbers that repeat to the last digit; the interval is what the processes saw.
+
+    What is at most the metric's margin, or ``share`` of the base, is no change.
+    """
     values = [sample.value for sample in row.samples]
     # "More than this" is a change, and the next whole number above the allowance is the least that can be seen.
-    allowance = _exact_allowance(row, base)
+    allowance = _exact_allowance(row, base, share)
     least = math.floor(allowance) + 1.0
     return Comparison(
         base=base.value,
@@ -154,9 +157,9 @@ def _verdict_noisy(row: Row, base: BaselineRow, comparison: Comparison) -> tuple
     )
 
 
-def _verdict_exact(row: Row, base: BaselineRow, comparison: Comparison) -> tuple[Verdict, str]:
+def _verdict_exact(row: Row, base: BaselineRow, comparison: Comparison, share: float) -> tuple[Verdict, str]:
     unit = METRICS[row.key.metric].unit
-    allowance = _exact_allowance(row, base)
+    allowance = _exact_allowance(row, base, share)
     values = [sample.value for sample in row.samples]
     least, most = min(values) - base.value, max(values) - base.value
     if -allowance <= least and most <= allowance:
@@ -199,14 +202,70 @@ def _failing_processes(row: Row) -> int:
     return FAILING_PROCESSES if METRICS[row.key.metric].assume == "noisy" else DECIDING_PROCESSES
 
 
+def anchor_of(base: BaselineRow) -> BaselineRow:
+    """Return the row from which a creep is measured; mostly that is ``base`` itself."""
+    return base if base.anchor is None else replace(base, value=base.anchor, anchor=None)
+
+
+def anchored(new: BaselineRow, base: BaselineRow, row: Row) -> tuple[BaselineRow, bool]:
+    """Return ``new``, which is about to replace ``base``, with the anchor that it gets, and whether it left the old one behind.
+
+    The anchor stays where it is unless the new value is beyond ``row``'s threshold from it, or better by more than may
+    be ignored: whoever takes small steps does not move it.
+    """
+    anchor = anchor_of(base)
+    if anchor.reference and new.reference:
+        # A time as long as the anchor's was, on a machine as fast as this one.
+        anchor = replace(anchor, value=anchor.value * (new.reference / anchor.reference), reference=new.reference)
+    elif anchor.reference or new.reference:
+        return new, False
+    if METRICS[new.key.metric].assume == "noisy":
+        more, less = row.threshold * anchor.value, row.margin * anchor.value
+    else:
+        more, less = _exact_allowance(row, anchor, row.threshold), _exact_allowance(row, anchor, 0.0)
+    if new.value > anchor.value + more:
+        return new, True
+    stays = new.value >= anchor.value - less and new.value != anchor.value
+    return replace(new, anchor=anchor.value if stays else None), False
+
+
+def _against(row: Row, base: BaselineRow, share: float = 0.0) -> tuple[Verdict, str, Comparison]:
+    """Return the verdict on numbers that can be compared, why, and what it rests on."""
+    if METRICS[row.key.metric].assume == "noisy":
+        comparison = compare_noisy(row, base)
+        return *_verdict_noisy(row, base, comparison), comparison
+    comparison = compare_exact(row, base, share)
+    return *_verdict_exact(row, base, comparison, share), comparison
+
+
+def _crept(row: Row, base: BaselineRow, word: Verdict, reason: str) -> tuple[Verdict, str, Comparison] | None:
+    """Return the verdict on a row that is, or may be, beyond its threshold from its baseline's anchor."""
+    if base.anchor is None or word not in (Verdict.UNCHANGED, Verdict.INCONCLUSIVE, Verdict.REGRESSED):
+        return None
+    creep, _, comparison = _against(row, anchor_of(base), row.threshold)
+    n = comparison.n
+    # What fewer processes than decide have seen is only followed up if it is a growth.
+    pending = creep is Verdict.INCONCLUSIVE and n < _failing_processes(row) and _slower(row, comparison)
+    if creep is not Verdict.REGRESSED and not pending:
+        return None
+    since = format_quantity(comparison.base, METRICS[row.key.metric].unit)
+    said = f"{_ratio_text(comparison.ratio)} since its anchor ({since}), beyond {_ratio_text(1 + comparison.threshold)}"
+    if pending:
+        return Verdict.INCONCLUSIVE, f"{said} in {_processes(n)}; {_failing_processes(row)} are needed", comparison
+    return Verdict.REGRESSED, f"{said} in {_processes(n)}: a creep; against its baseline {word}, {reason}", comparison
+
+
+def _ratio_text(ratio: float) -> str:
+    return "more than 0" if math.isinf(ratio) else format_change(ratio)
+
+
 def judge(row: Row, base: BaselineRow | None) -> Judgement:
-    """Return the verdict on one row against its baseline row.
+    """Return the verdict on one row against its baseline row, and against that one's anchor.
 
     A change of any kind is only called one once ``DECIDING_PROCESSES`` have measured it, and a time only fails the test
     once ``FAILING_PROCESSES`` have; until then such a row is inconclusive, and ``suspected`` says that it must be
     measured again.
     """
-    metric = METRICS[row.key.metric]
     problem = _problem(row)
     value = head_value(row)
 
@@ -226,12 +285,9 @@ def judge(row: Row, base: BaselineRow | None) -> Judgement:
     elif not all(_usable(x, row.key.metric) for x in (base.value, base.reference) if x is not None):
         comparison = None
         word, reason = Verdict.NOT_COMPARABLE, "the baseline's numbers cannot be measured values"
-    elif metric.assume == "noisy":
-        comparison = compare_noisy(row, base)
-        word, reason = _verdict_noisy(row, base, comparison)
     else:
-        comparison = compare_exact(row, base)
-        word, reason = _verdict_exact(row, base, comparison)
+        word, reason, comparison = _against(row, base)
+        word, reason, comparison = _crept(row, base, word, reason) or (word, reason, comparison)
     if over:
         return verdict(Verdict.OVER_BUDGET, f"{over}; against its baseline: {word}, {reason}", comparison)
     return verdict(word, reason, comparison)

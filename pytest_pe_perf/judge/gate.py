@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from pytest_pe_perf.model import METRICS, BaselineRow, GateReport, Judgement, Key, Row, Run, Settled, Verdict
 
+from . import renames, stale
 from .compare import judge
+from .stale import YOUNG, Age
 
 
 def module_of(test: str) -> str:
@@ -14,23 +16,50 @@ def module_of(test: str) -> str:
     return test.split("::", 1)[0]
 
 
-def gate(run: Run, baseline: Mapping[Key, BaselineRow]) -> GateReport:
-    """Judge every row of ``run``, and name the rows of ``baseline`` that the run should have measured and did not."""
+def gate(run: Run, baseline: Mapping[Key, BaselineRow], age: Age = YOUNG) -> GateReport:
+    """Judge every row of ``run``, and name the rows of ``baseline`` that the run should have measured and did not.
+
+    A test that looks like one that is gone is held against its baseline. ``age`` are the rows that are old.
+    """
     rows = [row for row in run.rows if METRICS[row.key.metric].assume != "nothing"]
     settled = {item.judgement.key: item for item in run.settled}
-    judgements = [judged(row, baseline.get(row.key), settled.get(row.key)) for row in rows]
     gone, not_run = _absent(run, baseline)
+    others = renames.find(rows, baseline, gone)
+    interpreter = stale.interpreter_of(run.environment, run.context.get("python", ""))
+    judgements = [
+        judged(row, others.bases.get(row.key, baseline.get(row.key)), settled.get(row.key), interpreter, age)
+        for row in rows
+    ]
+    taken = {base.key for base in others.bases.values()}
     judgements += [
-        Judgement(key, Verdict.MISSING, "it stands in the baseline and nothing measures it any more") for key in gone
+        Judgement(key, Verdict.MISSING, "it stands in the baseline and nothing measures it any more")
+        for key in gone
+        if key not in taken
     ]
     belong = "baseline row belongs" if not_run == 1 else "baseline rows belong"
-    notes = (f"{not_run} {belong} to tests that were not part of this run",) if not_run else ()
+    left_out = (f"{not_run} {belong} to tests that were not part of this run",) if not_run else ()
+    notes = (*left_out, *renames.notes(others), *stale.notes(judgements))
     return GateReport(run.environment, tuple(judgements), run.skipped, notes)
 
 
-def judged(row: Row, base: BaselineRow | None, settled: Settled | None) -> Judgement:
-    """Return what a comparison of two commits has settled already, unless the baseline is another one by now."""
-    return settled.judgement if settled is not None and settled.baseline == base else judge(row, base)
+def renamed_rows(run: Run, baseline: Mapping[Key, BaselineRow]) -> Mapping[Key, BaselineRow]:
+    """Return the baseline rows, under the names that they had, of rows whose tests have others now."""
+    return renames.find(run.rows, baseline, _absent(run, baseline)[0]).bases
+
+
+def judged(
+    row: Row, base: BaselineRow | None, settled: Settled | None, interpreter: str = "", age: Age = YOUNG
+) -> Judgement:
+    """Return the verdict on one row against ``base``, which may be that of the name that its test had.
+
+    What a comparison of two commits has settled is settled, unless the baseline is another one by now.
+    """
+    if settled is not None and settled.baseline == base:
+        return settled.judgement
+    if base is None:
+        return judge(row, None)
+    judgement = stale.aged(judge(row, renames.taken_over(row, base)), base, interpreter, age)
+    return judgement if base.key == row.key else renames.renamed(judgement, base.key.test)
 
 
 def _absent(run: Run, baseline: Mapping[Key, BaselineRow]) -> tuple[list[Key], int]:

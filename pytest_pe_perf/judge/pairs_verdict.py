@@ -186,13 +186,30 @@ def _judge(passes: _Passes, significant: set[Key], biased: str, blind: str) -> J
     return Judgement(row.key, word, reason, pair.head, comparison, row.budget, row.line)
 
 
-def judge_pairs(rows: Sequence[PairedRow], *, biased: str = "", blind: str = "") -> tuple[Judgement, ...]:
-    """Return the verdict on every row of a suite, which is judged as a whole.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows that one machine measured.
+
+    ``biased`` says why they lean as a whole; no latency of them is then called slower or faster. ``blind`` says why a
+    change could not have been seen; no row of them is then called unchanged.
+    """
+
+    rows: Sequence[PairedRow]
+    biased: str = ""
+    blind: str = ""
+
+
+def judge_parts(parts: Sequence[Part]) -> tuple[Judgement, ...]:
+    """Return the verdict on every row of a suite, which is judged as a whole on however many machines it was measured.
 
     A change is one when both passes show it in both witnesses and the second, by itself, is significant among all that
-    were measured again. ``biased`` says why the run leans as a whole; no latency is then called slower or faster.
-    ``blind`` says why the run could not have seen a change; no row is then called unchanged.
+    were measured again. How much rows usually scatter is asked of each machine by itself.
     """
-    all_passes = _passes(rows)
-    significant = _significant(all_passes)
-    return tuple(_judge(passes, significant, biased, blind) for passes in all_passes)
+    judged = [(passes, part) for part in parts for passes in _passes(part.rows)]
+    significant = _significant([passes for passes, _ in judged])
+    return tuple(_judge(passes, significant, part.biased, part.blind) for passes, part in judged)
+
+
+def judge_pairs(rows: Sequence[PairedRow], *, biased: str = "", blind: str = "") -> tuple[Judgement, ...]:
+    """Return the verdict on every row of a suite that was measured on one machine, see ``judge_parts``."""
+    return judge_parts([Part(rows, biased, blind)])

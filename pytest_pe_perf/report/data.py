@@ -1,19 +1,22 @@
-"""Everything that the HTML report shows, as strings and coordinates; the template only puts them in place."""
+"""Everything that the HTML report shows, as plain values; the page only puts them in place."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from itertools import pairwise
 
-from pytest_pe_perf.model import METRICS, GateReport, Judgement, Key, Point, Row, Run, Verdict
+from pytest_pe_perf.judge.accept import terms
+from pytest_pe_perf.judge.changepoint import LevelChange
+from pytest_pe_perf.model import METRICS, Course, GateReport, Judgement, Key, Past, PastRun, Row, Run, Verdict
 from pytest_pe_perf.units import format_quantity
 
-from .chart import Chart, Spark, chart, number, spark, when
+from .cause import Hint, Known, hints
+from .course import changes_of, when, with_this_run
 from .distribution import Distribution, distribution
-from .method import Paragraph, method
+from .method import Paragraph, Rate, method, rates
+from .rounds import Pair, pairs_of
 from .screen import printable, shorten
 from .wording import (
     ORDER,
@@ -31,6 +34,7 @@ from .wording import (
     quantity,
     reproduce_command,
     result,
+    shell_quote,
     style,
     threshold,
     weak,
@@ -38,33 +42,29 @@ from .wording import (
     worst_first,
 )
 
-# Marks with their words are most of the file's size: so many are shared by all charts.
-_MARKS_IN_ALL = 4500
-_FEWEST_MARKS, _MOST_MARKS = 12, 150
-# The table shows this much of a node id; the test's own section shows all of it.
+# The table shows this much of a node id; the test's own page shows all of it.
 _LONGEST_ID = 160
-# The bar beside a change spans this many thresholds to either side.
-_BAR_THRESHOLDS = 3.0
+# So many failing rows have a card of their own; the others stand in a list beneath.
+_CARDS = 20
+# What moves by itself from run to run, or names the run: no difference of environments.
+_NO_DIFFERENCE = frozenset({"commit", "branch", "dirty", "load", "against", "base", "head"})
+# What stands beside the change of a time, the first of them that there is.
+_MEMORY = ("peak", "allocations", "retained")
 
 _SIGN_OF_RESULT: dict[Level, str] = {"bad": "▲", "unsure": "◇", "good": "✓"}
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What the report says of itself: its title and the version that wrote it."""
+    """What the report says of itself: its title, the version that wrote it, the command, and where commits are shown.
+
+    ``commits`` is the beginning of an address that ends with a commit; empty where there is none.
+    """
 
     title: str = "Performance report"
     version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """An interval drawn beside its change: where it begins, how long it is, where its estimate and the limits stand."""
-
-    start: str
-    length: str
-    middle: str
-    limit: str
+    command: str = ""
+    commits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +76,29 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class RowView:
-    """A judged row: of the table, of a card where it fails, and of its test's section."""
+class Command:
+    """Something to be copied to a terminal, and what it is for."""
 
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """A judged row: of the table, of a card where it fails, and of its test's page.
+
+    ``limit`` is the value at which it fails, ``budget`` the one that it must not exceed, ``memory`` the judgement that
+    stands beside that of a time. ``changes`` is None where nobody has searched for them.
+    """
+
+    key: Key
     anchor: str
     test: str
     short: str
     name: str
     metric: str
     title: str
+    unit: str
     verdict: str
     word: str
     style: str
@@ -93,21 +107,20 @@ class RowView:
     now: str
     change: str
     interval: str
-    bar: Bar | None
     headline: str
     reason: str
-    values: tuple[Fact, ...]
-    proof: tuple[Fact, ...]
-    readings: tuple[Fact, ...]
+    facts: tuple[Fact, ...]
     distribution: Distribution | None
-    accept: str
+    commands: tuple[Command, ...]
     pass_anyway: str
-    reproduce: str
-    spark: Spark | None
-    chart: Chart | None
-    rank: int
-    sort_now: str
-    sort_change: str
+    accepted: str
+    hints: tuple[Hint, ...]
+    judgement: Judgement
+    memory: Judgement | None
+    base_word: str
+    limit: float | None
+    changes: tuple[LevelChange, ...] | None
+    pairs: tuple[Pair, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +129,6 @@ class TestView:
 
     anchor: str
     test: str
-    word: str
-    style: str
-    sign: str
-    fails: bool
     rows: tuple[RowView, ...]
     unjudged: tuple[Fact, ...]
 
@@ -135,8 +144,23 @@ class Chip:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """Something about the machine that was another one in the run before: when, at which commit, what, and how."""
+
+    place: int
+    started: str
+    commit: str
+    name: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
-    """The whole report."""
+    """The whole report.
+
+    ``now`` is this run's number among those of ``past``; ``since`` are its differences from the one before.
+    """
 
     meta: Meta
     level: Level
@@ -146,8 +170,9 @@ class Page:
     found: tuple[str, ...]
     started: str
     compared: str
-    now: str
+    commits: tuple[Fact, ...]
     cards: tuple[RowView, ...]
+    more: tuple[RowView, ...]
     chips: tuple[Chip, ...]
     rows: tuple[RowView, ...]
     tests: tuple[TestView, ...]
@@ -155,33 +180,38 @@ class Page:
     notes: tuple[str, ...]
     identity: tuple[Fact, ...]
     context: tuple[Fact, ...]
+    differences: tuple[Difference, ...]
+    since: tuple[Difference, ...]
     method: tuple[Paragraph, ...]
+    rates: tuple[Rate, ...]
+    past: Past
+    now: int
 
 
-def prepare(run: Run, report: GateReport, trends: Mapping[Key, Sequence[Point]], meta: Meta | None = None) -> Page:
-    """Return the page of a run. ``trends`` holds the history of its rows, oldest point first."""
+def prepare(run: Run, report: GateReport, past: Past, meta: Meta) -> Page:
+    """Return the page of a run. ``past`` is the history of its rows, with this run or without it."""
     judgements = worst_first(report)
-    measured = {row.key: row for row in run.rows}
-    marks = min(max(_MARKS_IN_ALL // max(len(judgements), 1), _FEWEST_MARKS), _MOST_MARKS)
+    past, now = with_this_run(past, run, report)
+    found = _Found(run, judgements, past, changes_of(past, [judgement.key for judgement in judgements]))
+    rows = tuple(_row(judgement, found) for judgement in judgements)
+    failing = [row for row in rows if row.fails]
     commits = commits_of(run.context)
-    rows = tuple(
-        _row(judgement, measured.get(judgement.key), _trend(judgement, trends, run), marks, commits)
-        for judgement in judgements
-    )
     outcome = result(report, commits)
     headline, advice = _answer(report, outcome.level, commits)
+    found_differences = tuple(differences(past.runs))
     return Page(
-        meta=meta or Meta(),
+        meta=meta,
         level=outcome.level,
         sign=_SIGN_OF_RESULT[outcome.level],
         headline=headline,
         advice=advice,
         # Where nothing failed the advice already says what the hint says.
         found=tuple(map(unbroken, outcome.parts if outcome.level == "bad" else outcome.found)),
-        started=when(run.started),
+        started=printable(when(run.started)),
         compared=f"{printable(commits.sentence)}, measured side by side" if commits else "",
-        now="Head" if commits else "Now",
-        cards=tuple(row for row in rows if row.fails),
+        commits=tuple(_commits(run, commits)),
+        cards=tuple(failing[:_CARDS]),
+        more=tuple(failing[_CARDS:]),
         chips=_chips(report),
         rows=rows,
         tests=_tests(rows, run),
@@ -189,18 +219,74 @@ def prepare(run: Run, report: GateReport, trends: Mapping[Key, Sequence[Point]],
         notes=tuple(map(printable, report.notes)),
         identity=_identity(run, commits),
         context=tuple(Fact(printable(name), printable(value)) for name, value in sorted(run.context.items())),
+        differences=found_differences,
+        since=tuple(one for one in found_differences if one.place == now),
         method=method(run),
+        rates=rates(run, report),
+        past=past,
+        now=now,
     )
+
+
+class _Found:
+    """What all rows are made from: the run by its keys and tests, and its history."""
+
+    def __init__(
+        self, run: Run, judgements: Sequence[Judgement], past: Past, changes: Mapping[Key, tuple[LevelChange, ...]]
+    ) -> None:
+        self.commits = commits_of(run.context)
+        self.commit = run.context.get("head") or run.context.get("commit", "")
+        self.measured = {row.key: row for row in run.rows}
+        self.past, self.changes, self.pairs = past, changes, pairs_of(run)
+        self.of_test: dict[str, list[Judgement]] = {}
+        for judgement in judgements:
+            self.of_test.setdefault(judgement.key.test, []).append(judgement)
+
+    def hints(self, judgement: Judgement) -> tuple[Hint, ...]:
+        key = judgement.key
+        course, changes = self.past.courses.get(key, Course()), self.changes.get(key, ())
+        return hints(judgement, Known(self.of_test[key.test], self.past.runs, course, changes), self.commit)
+
+    def memory(self, key: Key) -> Judgement | None:
+        """Return what stands beside a time: what the same calls take of memory, if that was compared."""
+        if key.metric in _MEMORY:
+            return None
+        beside = {other.key.metric: other for other in self.of_test[key.test] if other.key.name == key.name}
+        return next((beside[metric] for metric in _MEMORY if metric in beside and beside[metric].comparison), None)
 
 
 def anchor(test: str) -> str:
     """Return the fragment that links to a test: the same in every report."""
-    return "t-" + hashlib.sha256(test.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+    return hashlib.sha256(test.encode("utf-8", "surrogatepass")).hexdigest()[:10]
 
 
 def unbroken(text: str) -> str:
     """Return ``text`` with its per cent signs tied to their numbers, so that no line begins with one."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def differences(runs: Sequence[PastRun]) -> Iterator[Difference]:
+    """Yield what became another one from run to run: of what makes runs comparable, and of what may differ."""
+    for place, (before, after) in enumerate(pairwise(runs), 1):
+        # An imported run knows little of itself: what it does not say is no difference.
+        found = [("environment", before.environment, after.environment)]
+        names = sorted(before.context.keys() & after.context.keys() - _NO_DIFFERENCE)
+        found += [(name, before.context[name], after.context[name]) for name in names]
+        commit = printable(after.context.get("commit", ""))
+        for name, old, new in found:
+            if old != new and old and new:
+                texts = map(printable, (name, old, new))
+                yield Difference(place, printable(when(after.started)), commit, *texts)
+
+
+def _commits(run: Run, commits: Commits | None) -> Iterator[Fact]:
+    """Yield the commits that this run is about, by what they are to it."""
+    facts = run.context
+    if commits is not None:
+        yield Fact(f"base ({printable(commits.ref)})", printable(commits.base))
+    if commit := facts.get("head") or facts.get("commit", ""):
+        changed = " with uncommitted changes" if facts.get("dirty") == "yes" else ""
+        yield Fact(f"{'head' if commits else 'commit'}{changed}", printable(commit))
 
 
 def _failed(report: GateReport) -> str:
@@ -266,34 +352,27 @@ def _chips(report: GateReport) -> tuple[Chip, ...]:
     return tuple(Chip(verdict, style(verdict), SIGN[verdict], count) for verdict, count in counts if count)
 
 
-def _trend(judgement: Judgement, trends: Mapping[Key, Sequence[Point]], run: Run) -> list[Point]:
-    """Return the history of the row with this run at its end, whether or not the history holds it already."""
-    points = list(trends.get(judgement.key, ()))
-    if judgement.value is None or (points and _same_moment(points[-1].started, run.started)):
-        return points
-    return [*points, Point(run.started, run.context.get("commit", ""), judgement.value, None, judgement.verdict)]
-
-
-def _same_moment(one: str, other: str) -> bool:
-    # The history writes times in its own way, so that they sort as text.
-    return datetime.fromisoformat(one) == datetime.fromisoformat(other)
-
-
-def _row(judgement: Judgement, row: Row | None, points: list[Point], marks: int, commits: Commits | None) -> RowView:
-    key, comparison = judgement.key, judgement.comparison
-    metric = METRICS.get(key.metric)
-    unit = metric.unit if metric else "1"
+def _row(judgement: Judgement, found: _Found) -> RowView:
+    key, comparison, commits = judgement.key, judgement.comparison, found.commits
+    metric, row = METRICS[key.metric], found.measured.get(judgement.key)
     # A suspicion against a baseline may be settled in pairs too: there base is a commit as well.
     pairs = commits is not None or (comparison is not None and comparison.tier == "paired")
     limit = comparison.base * (1 + comparison.threshold) if comparison and comparison.base and not pairs else None
     acceptable = commits is None and judgement.verdict is not Verdict.OVER_BUDGET
+    facts = (
+        *_values(judgement, ("base", "head") if pairs else ("accepted", "now")),
+        *_proof(judgement, commits),
+        *(_readings(row) if row else ()),
+    )
     return RowView(
+        key=key,
         anchor=anchor(key.test),
         test=printable(key.test),
         short=shorten(printable(key.test), _LONGEST_ID),
         name=printable(key.name),
-        metric=printable(key.metric),
-        title=metric.title if metric else "",
+        metric=key.metric,
+        title=metric.title,
+        unit=metric.unit,
         verdict=judgement.verdict,
         word=word(judgement),
         style=f"{style(judgement.verdict)} weak" if weak(judgement) else style(judgement.verdict),
@@ -302,31 +381,29 @@ def _row(judgement: Judgement, row: Row | None, points: list[Point], marks: int,
         now=quantity(judgement, judgement.value),
         change=change(comparison.ratio) if comparison else "",
         interval=bounds(comparison) if comparison else "",
-        bar=_bar(judgement),
         headline=_headline(judgement),
         reason=printable(judgement.reason),
-        values=tuple(_values(judgement, ("base", "head") if pairs else ("accepted", "now"))),
-        proof=tuple(_proof(judgement, commits)),
-        readings=tuple(_readings(row)) if row else (),
-        distribution=distribution(row) if row and metric and metric.assume == "noisy" else None,
-        accept=accept_command(key.test) if acceptable else "",
+        facts=facts,
+        distribution=distribution(row) if row and metric.assume == "noisy" else None,
+        commands=tuple(_commands(key, commits, acceptable=acceptable)),
         pass_anyway="" if acceptable else printable(_sentence(how_to_let_pass(judgement, commits))),
-        reproduce=reproduce_command(key.test, commits),
-        spark=spark(points, unit),
-        chart=chart(
-            points,
-            unit,
-            f"{metric.title if metric else key.metric} over {len(points)} runs",
-            accepted=comparison.base if comparison else None,
-            limit=limit,
-            budget=judgement.budget.limit if judgement.budget else None,
-            marks=marks,
-            word="base" if pairs else "accepted",
-        ),
-        rank=ORDER.index(judgement.verdict),
-        sort_now="" if judgement.value is None else repr(judgement.value),
-        sort_change=repr(comparison.ratio) if comparison and math.isfinite(comparison.ratio) else "",
+        accepted=printable(terms(judgement.accepted)) if judgement.accepted else "",
+        hints=found.hints(judgement) if judgement.fails else (),
+        judgement=judgement,
+        memory=found.memory(key),
+        base_word="base" if pairs else "accepted",
+        limit=limit,
+        changes=found.changes.get(key),
+        pairs=found.pairs.get(key, ()),
     )
+
+
+def _commands(key: Key, commits: Commits | None, *, acceptable: bool) -> Iterator[Command]:
+    yield Command("reproduce", reproduce_command(key.test, commits))
+    if acceptable:
+        yield Command("accept", accept_command(key.test))
+    program = "memray run -o profile.bin" if METRICS[key.metric].unit == "B" else "cProfile -s cumulative"
+    yield Command("profile", f"python -m {program} -m pytest {shell_quote(key.test)}")
 
 
 def _sentence(text: str) -> str:
@@ -337,25 +414,6 @@ def _headline(judgement: Judgement) -> str:
     if judgement.comparison is not None:
         return old_to_new(judgement, judgement.comparison).replace("->", "→")
     return quantity(judgement, judgement.value)
-
-
-def _bar(judgement: Judgement) -> Bar | None:
-    """Return the drawing of a noisy row's interval; limits stand at the threshold to either side."""
-    comparison = judgement.comparison
-    if comparison is None or comparison.low == comparison.high:
-        return None
-    span = _BAR_THRESHOLDS * comparison.threshold
-    if not (math.isfinite(span) and span > 0):
-        return None
-
-    def place(ratio: float) -> float:
-        return min(max(50 + (ratio - 1) / span * 50, 0.0), 100.0)
-
-    low, high = place(comparison.low), place(comparison.high)
-    # A bar that lies wholly beyond the edge still shows its end.
-    low = min(low, 97.0)
-    limit = 50 / _BAR_THRESHOLDS
-    return Bar(number(low), number(max(high - low, 3.0)), number(place(comparison.ratio)), number(50 + limit))
 
 
 def _values(judgement: Judgement, names: tuple[str, str]) -> Iterator[Fact]:
@@ -406,22 +464,9 @@ def _tests(rows: Sequence[RowView], run: Run) -> tuple[TestView, ...]:
     for row in rows:
         by_test.setdefault(row.anchor, []).append(row)
     unjudged = _unjudged(run)
-    views = []
-    for name, own in by_test.items():
-        worst = own[0]
-        views.append(
-            TestView(
-                name,
-                worst.test,
-                worst.word if worst.metric == "latency" else worst.verdict,
-                worst.style if worst.metric == "latency" else style(worst.verdict),
-                worst.sign,
-                worst.fails,
-                tuple(own),
-                tuple(unjudged.get(name, ())),
-            )
-        )
-    return tuple(views)
+    return tuple(
+        TestView(name, own[0].test, tuple(own), tuple(unjudged.get(name, ()))) for name, own in by_test.items()
+    )
 
 
 def _unjudged(run: Run) -> dict[str, list[Fact]]:

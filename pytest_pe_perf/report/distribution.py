@@ -10,13 +10,12 @@ from pytest_pe_perf.judge.estimate import quantile
 from pytest_pe_perf.model import METRICS, Row, Sample
 from pytest_pe_perf.units import format_quantity
 
-from .chart import number
-
 # The 5, 25, 50, 75 and 95 % quantiles among those of a sample.
 _SHOWN = (1, 2, 3, 4, 5)
 _ALL = 7
 # Left and right of the drawing there is this much room for marks.
 _ROOM = 2.0
+
 
 _Place = Callable[[float], float]
 
@@ -38,12 +37,17 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Both sides on one scale, with the values at its ends."""
+    """Both sides, or this run alone, on one scale, with the values at its ends."""
 
     strips: tuple[Strip, ...]
     left: str
     right: str
     label: str
+
+
+def number(value: float) -> str:
+    """Return a coordinate with one decimal and nothing superfluous."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,8 @@ class _Side:
 
 
 def distribution(row: Row) -> Distribution | None:
-    """Return how the readings of both sides scatter, or None where there are not two sides."""
-    sides = (_side("base", row.base), _side("head", row.samples))
+    """Return how the readings scatter, of both sides where there are two; None where there is no number."""
+    sides = [_side("base", row.base), _side("head", row.samples)] if row.base else [_side("now", row.samples)]
     ends = [value for side in sides for value in side.ends if math.isfinite(value)]
     if not all(side.middles for side in sides) or not ends:
         return None

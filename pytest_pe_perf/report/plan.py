@@ -12,14 +12,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pytest_pe_perf.judge.compare import anchor_of
 from pytest_pe_perf.judge.estimate import normalised
 from pytest_pe_perf.judge.gate import module_of
+from pytest_pe_perf.judge.renames import short
 from pytest_pe_perf.model import METRICS, BaselineRow, Change, Key, Plan
 from pytest_pe_perf.units import format_change, format_quantity
 
 from .screen import printable
 
-_COLOURS = {"create": "cyan", "fix": "red", "update": "green", "trim": "dim"}
+_COLOURS = {"create": "cyan", "fix": "red", "update": "green", "rename": "cyan", "trim": "dim"}
 _LEFT_SHOWN = 10
 
 
@@ -55,7 +57,7 @@ def _changes(plan: Plan) -> Iterator[RenderableType]:
         for change in changes:
             kind = Text(change.kind, style=_COLOURS[change.kind])
             pair, ratio = values[change.key]
-            table.add_row(kind, _label(change.key), change.key.metric, pair, Text(ratio, "red" if change.worse else ""))
+            table.add_row(kind, _test(change), change.key.metric, pair, Text(ratio, "red" if change.worse else ""))
         yield Text(printable(module), style="bold")
         yield Padding(table, (0, 0, 1, 2), expand=False)
 
@@ -66,6 +68,8 @@ def _values(change: Change) -> tuple[str, str]:
     old, new = (row and format_quantity(row.value, unit) for row in (change.old, change.new))
     if change.old is None or change.new is None:
         return new or old or "", "new" if change.new else "gone"
+    if change.kind == "rename":
+        return new or "", "kept"
     return f"{old} -> {new}", _ratio(change.old, change.new)
 
 
@@ -89,6 +93,20 @@ def _left(plan: Plan) -> Iterator[RenderableType]:
         if len(keys) > _LEFT_SHOWN:
             rows.append(f"... and {len(keys) - _LEFT_SHOWN} more")
         yield Padding(Text("\n".join(rows), overflow="fold"), (0, 0, 1, 2), expand=False)
+
+
+def _test(change: Change) -> Text:
+    """Return the test's name, and beneath it what the numbers do not say: its old name, and how far it has crept."""
+    text = _label(change.key)
+    if change.old is None or change.new is None:
+        return text
+    if change.old.key != change.key:
+        text.append(f"\nwas {printable(short(change.old.key.test, change.key.test))}", "dim")
+    if change.worse and change.old.anchor is not None:
+        anchor = anchor_of(change.old)
+        since = format_quantity(anchor.value, METRICS[change.key.metric].unit)
+        text.append(f"\n{_ratio(anchor, change.new)} since its anchor, {since}", "red")
+    return text
 
 
 def _label(key: Key) -> Text:

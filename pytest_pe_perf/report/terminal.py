@@ -25,6 +25,7 @@ from .wording import (
     quantity,
     reproduce_command,
     result,
+    statement,
     threshold,
     weak,
     word,
@@ -94,8 +95,7 @@ def stale(count: int) -> str:
 def _failure(judgement: Judgement, commits: Commits | None) -> Iterator[str]:
     key, comparison, budget = judgement.key, judgement.comparison, judgement.budget
     metric = METRICS[key.metric]
-    what = f"{metric.title} ({metric.name}) {judgement.verdict}"
-    yield f"{printable(key.label)}: {what}: {printable(judgement.reason)}"
+    yield statement(judgement)
     if comparison is None:
         yield f"{quantity(judgement, judgement.value)} now, and nothing to compare it with"
         yield f"judged by the {'95 % lower bound' if metric.assume == 'noisy' else 'smallest value'} of its processes"
@@ -115,11 +115,12 @@ def _failure(judgement: Judgement, commits: Commits | None) -> Iterator[str]:
         yield f"accept with: {accept_command(key.test)}"
 
 
-def summary(report: GateReport, run: Run, *, width: int = 80, verbosity: int = 0) -> list[Line]:
+def summary(report: GateReport, run: Run, *, width: int = 80, verbosity: int = 0, hints: bool = True) -> list[Line]:
     """Return the report as lines of at most ``width`` columns, worst first, the result in one sentence last.
 
     Rows that did not change are a count unless ``verbosity`` is positive; a negative one leaves only what failed. A
-    latency that could not have shown what its threshold promises is no mere count.
+    latency that could not have shown what its threshold promises is no mere count. ``hints``: the sentence ends with
+    what comes next, where something does.
     """
     # A terminal narrower than a word is no terminal; pytest itself falls back to 80.
     width = max(width, 1)
@@ -128,7 +129,7 @@ def summary(report: GateReport, run: Run, *, width: int = 80, verbosity: int = 0
         lines += _not_judged(run, width)
     if verbosity >= 0:
         lines += _remarks(report, width, verbosity)
-    return [*lines, *_sentence(report, commits_of(run.context), width)]
+    return [*lines, *_sentence(report, commits_of(run.context), width, hints=hints)]
 
 
 def _shown(report: GateReport, verbosity: int) -> list[Judgement]:
@@ -143,9 +144,10 @@ def _tells(judgement: Judgement) -> bool:
     return judgement.verdict is not Verdict.UNCHANGED or (weak(judgement) and judgement.key.metric == "latency")
 
 
-def _sentence(report: GateReport, commits: Commits | None, width: int) -> list[Line]:
+def _sentence(report: GateReport, commits: Commits | None, width: int, *, hints: bool) -> list[Line]:
     outcome = result(report, commits)
-    return [Line(text, _LEVEL[outcome.level]) for text in wrap_parts("pe-perf: ", outcome.parts, width)]
+    parts = outcome.parts if hints else outcome.found
+    return [Line(text, _LEVEL[outcome.level]) for text in wrap_parts("pe-perf: ", parts, width)]
 
 
 def _table(judgements: Sequence[Judgement], width: int) -> Iterator[Line]:
@@ -202,11 +204,11 @@ def _frame(rows: Sequence[_Cells], width: int) -> _Frame | None:
     """Return the columns of a table of at most ``width``, or None where the test's name would be unreadable."""
     others = [row.others for row in rows]
     columns = tuple(max(map(width_of, column)) for column in zip(_HEAD[1:], *others, strict=True))
-    wanted = max(width_of(printable(row.test)) for row in rows)
+    wanted = max(len(_HEAD[0]), *(width_of(printable(row.test)) for row in rows))
     for gap, least in ((2, _COMFORTABLE_TEST), (1, _LEAST_TEST)):
         room = width - 1 - sum(columns) - gap * len(columns)
         if room >= min(least, wanted):
-            return _Frame(max(min(room, wanted), len(_HEAD[0])), columns, " " * gap)
+            return _Frame(min(room, wanted), columns, " " * gap)
     return None
 
 

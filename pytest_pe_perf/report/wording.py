@@ -6,7 +6,8 @@ import math
 import shlex
 import statistics
 import unicodedata
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,13 +44,30 @@ SIGN = {
     Verdict.UNCHANGED: "=",
 }
 
+# What each word says of a row.
+MEANING = {
+    Verdict.REGRESSED: "worse, confirmed in fresh processes",
+    Verdict.OVER_BUDGET: "beyond a limit of its marker, confirmed",
+    Verdict.INCONCLUSIVE: "the numbers do not settle it",
+    Verdict.NOT_COMPARABLE: "the benchmark changed, or was recorded with another interpreter or tool",
+    Verdict.MISSING: "the baseline, or the base, has it and nothing measures it any more",
+    Verdict.NEW: "the baseline, or the base, does not have it",
+    Verdict.ACCEPTED: "worse, and accepted with a reason",
+    Verdict.IMPROVED: "better, confirmed",
+    Verdict.UNCHANGED: "no change that would matter",
+}
+
 _COMPARED = {Verdict.REGRESSED, Verdict.IMPROVED, Verdict.UNCHANGED, Verdict.ACCEPTED}
 _COMPARED_WITH_NUMBERS = {Verdict.INCONCLUSIVE, Verdict.OVER_BUDGET}
 # What the option `margin` of a marker can widen.
 _WITH_MARGIN = {"latency", "first", "tail", "collector"}
 _GOOD = {Verdict.IMPROVED, Verdict.UNCHANGED, Verdict.ACCEPTED}
 
+# What the gate could not tell, or has nothing to hold against.
+_LEFT_OPEN = (Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE, Verdict.MISSING, Verdict.NEW)
+
 Level = Literal["bad", "unsure", "good"]
+SIGN_OF_LEVEL: dict[Level, str] = {"bad": "▲", "unsure": "◇", "good": "✓"}
 # So many digits of a commit tell it apart.
 _DIGITS = 10
 
@@ -138,6 +156,18 @@ def word(judgement: Judgement) -> str:
     return f"{judgement.verdict}, weak" if weak(judgement) else judgement.verdict
 
 
+def left_open(judgement: Judgement) -> bool:
+    """Whether the gate said neither that the row is well nor that it is not."""
+    return judgement.verdict in _LEFT_OPEN
+
+
+def statement(judgement: Judgement) -> str:
+    """Return what became of a row, in one line: ``"test_a.py::test_b: time per call (latency) regressed: ..."``."""
+    metric = METRICS[judgement.key.metric]
+    what = f"{metric.title} ({metric.name}) {judgement.verdict}"
+    return f"{printable(judgement.key.label)}: {what}: {printable(judgement.reason)}"
+
+
 def _significance(judgement: Judgement) -> float:
     """Return by how many thresholds the row is surely worse; a large change is not yet a sure one."""
     comparison = judgement.comparison
@@ -178,7 +208,8 @@ def old_to_new(judgement: Judgement, comparison: Comparison) -> str:
     """
     values = f"{quantity(judgement, comparison.base)} -> {quantity(judgement, comparison.head)}"
     plain = comparison.head / comparison.base if comparison.base else comparison.ratio
-    if abs(plain - comparison.ratio) <= 0.005:
+    # The two are equal where both are infinite, and have no difference.
+    if plain == comparison.ratio or abs(plain - comparison.ratio) <= 0.005:
         return f"{values}, {change(comparison.ratio)}"
     if comparison.tier == "paired":
         return f"{values} at the fastest, {change(comparison.ratio)} in the median"
@@ -254,6 +285,23 @@ def result(report: GateReport, commits: Commits | None = None) -> Result:
     return Result(_level(report), tuple(part for part in found if part), hint)
 
 
+def in_short(report: GateReport) -> str:
+    """Return the gist of a report, for a place with room for a few words: ``"2 regressed, 1 over budget"``."""
+    level = _level(report)
+    if level == "bad":
+        return tally(judgement for judgement in report.judgements if judgement.fails)
+    if level == "unsure":
+        open_ones = tally(judgement for judgement in report.judgements if left_open(judgement))
+        return open_ones or _not_measured(report) or "nothing measured"
+    return tally(j for j in report.judgements if j.verdict is Verdict.ACCEPTED) or "nothing got worse"
+
+
+def tally(judgements: Iterable[Judgement]) -> str:
+    """Return how many rows have which verdict, the worst first: ``"1 inconclusive, 2 new"``."""
+    counts = Counter(judgement.verdict for judgement in judgements)
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict])
+
+
 def compared(judgement: Judgement) -> bool:
     """Whether the row was held against an accepted value."""
     verdict = judgement.verdict
@@ -270,8 +318,7 @@ def _level(report: GateReport) -> Level:
 def _counts(report: GateReport) -> str:
     if not report.judgements:
         return "nothing measured"
-    counts = [(verdict, report.count(verdict)) for verdict in ORDER]
-    seen = ", ".join(f"{count} {verdict}" for verdict, count in counts if count)
+    seen = tally(report.judgements)
     if blind := sum(map(weak, report.judgements)):
         seen += f" ({blind} weak)"  # the unchanged ones are the last
     if any(map(compared, report.judgements)):

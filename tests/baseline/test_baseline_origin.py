@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_pe_perf.baseline.origin import Origin, accepted_at
+from pytest_pe_perf.baseline.origin import Origin, accepted_at, age_of
 from pytest_pe_perf.baseline.store import path_of, save
 from pytest_pe_perf.errors import BaselineError
+from pytest_pe_perf.judge.stale import YOUNG, Age
 from pytest_pe_perf.model import BaselineRow, Environment, Key
 
 HERE = Environment("cpython", "3.11", "linux", "x86_64-amd-25-1", 2)
@@ -332,3 +333,55 @@ def test_a_bad_environment(project: Path) -> None:
     """An environment that is no name of a folder is an error, as it is everywhere."""
     with pytest.raises(BaselineError, match="no name of a folder"):
         accepted_at(project, FOLDER, replace(HERE, os="../.."), [A.key])
+
+
+def ages(project: Path, rows: Iterable[BaselineRow], commits: int) -> Age:
+    return age_of(project / FOLDER, HERE, [row.key for row in rows], commits)
+
+
+def test_a_row_is_as_old_as_its_numbers(project: Path) -> None:
+    """It is old once it has stood for so many commits, expired after twice as many, and young when it changes."""
+    accept(project, A, B)
+    for _ in range(3):
+        commit(project, "Something else")
+    accept(project, replace(A, reason="said better"), replace(B, value=2.0))
+    assert ages(project, [A, B], 4) == Age(4, frozenset([A.key]))
+    assert ages(project, [A, B], 2) == Age(2, frozenset([A.key]), frozenset([A.key]))
+    assert ages(project, [A, B], 5) == Age(5)
+    save(project / FOLDER, HERE, {MODULE: (replace(A, value=3.0), replace(B, value=2.0))})
+    assert ages(project, [A, B], 2) == Age(2)
+
+
+def test_what_was_merged_is_one_commit(project: Path) -> None:
+    """Age is counted along the first parents: a branch of many commits makes nobody older by more than one."""
+    accept(project, A)
+    git(project, "checkout", "--quiet", "-b", "branch")
+    for _ in range(3):
+        commit(project, "On the branch")
+    git(project, "checkout", "--quiet", "-")
+    git(project, "merge", "--quiet", "--no-ff", "-m", "Merge", "branch")
+    assert ages(project, [A], 1).old == {A.key}
+    assert ages(project, [A], 2) == Age(2)
+
+
+def test_only_times_have_an_age(project: Path) -> None:
+    """A count is what it is, however long ago."""
+    count = replace(A, key=Key(A.key.test, "", "peak"))
+    accept(project, A, count)
+    commit(project, "Something else")
+    assert ages(project, [A, count], 1).old == {A.key}
+
+
+def test_where_git_cannot_tell_no_row_is_old(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a shallow clone, outside of a repository, without git, and where ages are switched off."""
+    accept(project, A)
+    for _ in range(3):
+        commit(project, "Something else")
+    assert ages(project, [A], 3).old == {A.key}
+    assert ages(project, [A], 0) == YOUNG
+    git(tmp_path, "clone", "--quiet", "--depth=2", f"file://{project}", "shallow")
+    assert ages(tmp_path / "shallow", [A], 3) == Age(3)
+    save(tmp_path / "nowhere" / FOLDER, HERE, {MODULE: [A]})
+    assert ages(tmp_path / "nowhere", [A], 3) == YOUNG
+    monkeypatch.setenv("PATH", "")
+    assert ages(project, [A], 3) == YOUNG

@@ -53,6 +53,9 @@ def baseline_rows(draw: st.DrawFn) -> BaselineRow:
         spread=draw(st.floats(0, 10)),
         made_with=draw(texts),
         reason=draw(texts),
+        body=draw(texts),
+        anchor=draw(magnitudes | st.none()),
+        renamed_from=draw(texts),
     )
 
 

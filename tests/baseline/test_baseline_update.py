@@ -343,3 +343,68 @@ def test_plan_fits_the_screen(width: int) -> None:
 def test_an_empty_plan() -> None:
     """A plan of nothing is one line."""
     assert lines_of(Plan()) == ["no rows"]
+
+
+def test_a_renamed_row_moves_with_its_value_and_its_reason(tmp_path: Path) -> None:
+    """It goes to the file of its new module, and names the test from which it came; nothing of the old one is left."""
+    old = replace(accepted(PEAK, 1000), body="body")
+    save(tmp_path, HERE, {MODULE: [old]})
+    new = key("test_b", "peak", "tests/perf/test_y.py")
+    row = replace(measured(new, 1001, 1001, 1001, source="of test_b"), body="body")
+    run = Run(RUN_FORMAT, "2026-01-01T00:00:00+00:00", HERE, {}, (row,), complete=(MODULE,))
+    baseline = load(tmp_path, HERE)
+    result = plan(run, gate(run, baseline), baseline)
+    assert [(change.kind, change.key, change.old) for change in result.changes] == [("rename", new, old)]
+    assert ["rename", "test_b", "peak", "0.98", "KiB", "kept"] in [line.split() for line in lines_of(result)]
+    assert f"was {PEAK.test}" in "\n".join(lines_of(result))
+    apply(result.changes, tmp_path, HERE)
+    moved = replace(old, key=new, source="of test_b", renamed_from=PEAK.test)
+    assert load(tmp_path, HERE) == {new: moved}
+    assert not path_of(tmp_path, HERE, MODULE).exists()
+    again = plan(run, gate(run, {new: moved}), {new: moved})
+    assert (again.changes, again.unchanged) == ((), 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "value", "worse"),
+    [((2000,) * 3, "fix", 2000, True), ((500,) * 3, "update", 500, False), ((1200,), "rename", 1000, False)],
+)
+def test_what_changed_under_its_new_name(values: tuple[float, ...], kind: str, value: float, worse: bool) -> None:
+    """A renamed row that got worse needs a reason, one that improved none, and what is open keeps its value."""
+    row = replace(measured(key("test_b", "peak"), *values), body="body")
+    (change,) = planned([row], [replace(accepted(PEAK, 1000), body="body")]).changes
+    assert change.new is not None
+    assert (change.kind, change.worse, change.new.value, change.new.renamed_from) == (kind, worse, value, PEAK.test)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "value"),
+    [
+        ((1.03,) * 3, [("update", False)], 1.03),
+        ((1.03,) * 2, [], 1.0),
+        ((2.0,) * 5, [("fix", True)], 2.0),
+        # What is open stays open, whoever recorded the baseline.
+        ((1.08,) * 5, [], 1.0),
+    ],
+)
+def test_a_stale_row_is_recorded_anew(
+    values: tuple[float, ...], expected: list[tuple[str, bool]], value: float
+) -> None:
+    """Where enough processes measured it, with the interpreter of today and the anchor of then."""
+    old = replace(accepted(LATENCY, 1.0), made_with="cpython 3.11.7")
+    run = Run(RUN_FORMAT, "", HERE, {"python": "3.11.9"}, (measured(LATENCY, *values),))
+    result = plan(run, gate(run, {LATENCY: old}), {LATENCY: old})
+    assert kinds(result) == expected
+    for change in result.changes:
+        assert change.new is not None
+        anchor = old.value if value < 1.1 else None
+        assert (change.new.value, change.new.made_with, change.new.anchor) == (value, "cpython 3.11.9", anchor)
+
+
+def test_a_small_step_that_leaves_the_anchor_behind_needs_a_reason() -> None:
+    """A benchmark that is not comparable is accepted anew without one, until all its steps together are too many."""
+    base = replace(accepted(PEAK, 10_900), anchor=10_000)
+    for value, worse in ((10_950, False), (11_001, True)):
+        (change,) = planned([measured(PEAK, value, value, value, source="new")], [base]).changes
+        assert (change.kind, change.worse) == ("update", worse)
+    assert "+10.0 % since its anchor, 9.77 KiB" in " ".join(" ".join(lines_of(Plan((change,)))).split())

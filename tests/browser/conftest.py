@@ -91,11 +91,15 @@ class Visit:
     """A page, and what it did: where it asked, and what the browser complained of."""
 
     def __init__(self, page):
-        self.page, self.hosts, self.complaints = page, set(), []
+        self.page, self.hosts, self.schemes, self.complaints = page, set(), set(), []
         page.set_default_timeout(PATIENCE)
-        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).hostname))
+        page.on("request", lambda request: self._asked(urlsplit(request.url)))
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _asked(self, url):
+        self.hosts.add(url.hostname)
+        self.schemes.add(url.scheme)
 
 
 @pytest.fixture
@@ -114,6 +118,26 @@ def visit(browser):
     for visited, expected in visits:
         assert visited.hosts == {"127.0.0.1"}
         assert [each for each in visited.complaints if not any(part in each for part in expected)] == []
+        visited.page.context.close()
+
+
+@pytest.fixture
+def read(browser):
+    """Return a function that opens a file; at the end nothing else was asked for, and nothing went wrong."""
+    visits = []
+
+    def open_file(path, fragment="", **options):
+        page = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}).new_page()
+        visits.append(Visit(page))
+        page.goto(path.as_uri() + fragment)
+        if options.get("java_script_enabled", True):
+            page.wait_for_function("document.documentElement.dataset.ready")
+        return page
+
+    yield open_file
+    for visited in visits:
+        assert visited.schemes <= {"file", "data"}
+        assert visited.complaints == []
         visited.page.context.close()
 
 

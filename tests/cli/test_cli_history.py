@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_pe_perf.cli import main
+from pytest_pe_perf.history.interface import Later
 from pytest_pe_perf.history.record import IMPORTED, Value, make_record
 from pytest_pe_perf.history.store import WAITING, open_history
 from pytest_pe_perf.model import Key
@@ -196,6 +197,37 @@ def test_a_history_of_another_project(project: Path, pe_perf: Command) -> None:
     assert pe_perf("history").startswith("fast\n")
     (project / "pyproject.toml").write_text("[tool.pe_perf]\n")
     assert "this project has no name" in pe_perf("history", "adopt", status=2)
+
+
+def test_rename(project: Path, pe_perf: Command) -> None:
+    """A test goes on under its new name with all its points, until that is taken back; what is no rename is an error."""
+    old, new = (Key(f"tests/perf/{name}.py::test_a", "", "latency") for name in ("old", "new"))
+    with open_history(project / "elsewhere.sqlite") as history:
+        history.add(make_record(f"2026-01-0{day}", "fast", {}, [Value(key, day)]) for day, key in ((1, old), (2, new)))
+    pe_perf("import", "elsewhere.sqlite")
+    assert "'tests/perf/older.py' names no test" in pe_perf(
+        "history", "rename", "tests/perf/older.py", "tests/perf/new.py", status=2
+    )
+    said = pe_perf("history", "rename", "tests/perf/old.py", "tests/perf/new.py")
+    assert said == f"{old.test} goes on as {new.test}\n"
+    for asked in (old, new):
+        (found,) = json.loads(pe_perf("history", "show", asked.test, "--json"))
+        assert (found["key"]["test"], found["earlier_names"]) == (new.test, [old.test])
+        assert [point["value"] for point in found["points"]] == [1.0, 2.0]
+    pe_perf("history", "rename", "--undo", old.test, new.test)
+    assert len(json.loads(pe_perf("history", "show", "--json"))) == 2
+    assert "was not renamed" in pe_perf("history", "rename", "--undo", old.test, new.test, status=2)
+
+
+def test_names_are_imported(project: Path, pe_perf: Command) -> None:
+    """A history that is taken over brings along which tests were renamed; where ours says something else, that holds."""
+    with open_history(project / "elsewhere.sqlite") as history:
+        history.add([make_record("2026-01-01", "fast", {}, [Value(STEP, 1.0), Value(CREEP, 1.0)])])
+        history.rename(lambda _: {STEP.test: Later("a", "9999"), CREEP.test: Later("b", "9999")})
+    with open_history(project / ".pe-perf/history.sqlite", project="ours") as history:
+        history.rename(lambda _: {STEP.test: Later("c", "9999")})
+    pe_perf("import", "elsewhere.sqlite")
+    assert {one["key"]["test"] for one in json.loads(pe_perf("history", "show", "--json"))} == {"b", "c"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Runs of other programs in, ours out. ``data`` holds what pytest-benchmark 5.3.1 and asv 0.6.6 wrote."""
+"""Runs of other programs in, ours out. ``data`` holds what pytest-benchmark 3.2.3, 4.0.0, 5.3.1 and asv 0.6.6 wrote."""
 
 from __future__ import annotations
 
@@ -55,6 +55,27 @@ def test_a_file_of_pytest_benchmark() -> None:
     assert record.about.context["imported"] == "pytest-benchmark 5.3.1"
 
 
+@pytest.mark.parametrize(
+    ("version", "slug"),
+    [
+        # It knows the names of an older py-cpuinfo, and counts no cores.
+        ("3.2.3", "cpython-3.11-linux-x86_64-unknown-0cpu"),
+        ("4.0.0", HERE.slug),
+    ],
+)
+def test_a_file_of_an_older_pytest_benchmark(version: str, slug: str) -> None:
+    """What earlier versions saved under ``.benchmarks`` comes in too, with as much of the machine as they say."""
+    path = DATA / f"pytest-benchmark-{version}.json"
+    written = json.loads(path.read_bytes())
+    record = read(path)
+    assert {value.key.test: value.value for value in record.values} == {
+        one["fullname"]: one["stats"]["min"] for one in written["benchmarks"]
+    }
+    assert (record.about.environment, record.about.commit) == (slug, written["commit_info"]["id"])
+    assert record.about.started == f"{written['datetime']}+00:00"
+    assert record.about.context["imported"] == f"pytest-benchmark {version}"
+
+
 # The facts about a machine as each version wrote them, and what we make of them.
 LINUX = {"machine": "x86_64", "python_implementation": "CPython", "python_version": "3.5.2", "system": "Linux"}
 MACHINES = [
@@ -68,7 +89,7 @@ MACHINES = [
         },
         "cpython-3.5-linux-x86_64-intel-core-i5-0cpu",
     ),
-    # 3.2: all of py-cpuinfo, whose names were others before 6.0
+    # 3.4: all of py-cpuinfo, whose names were others before 6.0
     (
         {**LINUX, "cpu": {"vendor_id": "GenuineIntel", "brand": "Intel Xeon", "family": 6, "model": 85, "count": 8}},
         "cpython-3.5-linux-x86_64-intel-6-85-8cpu",

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from pytest_pe_perf.errors import HistoryError
-from pytest_pe_perf.history.record import Record, Value, make_record
+from pytest_pe_perf.history.past import leading
+from pytest_pe_perf.history.record import About, Record, Value, make_record
 from pytest_pe_perf.history.store import WAITING, open_history, remember, waiting
 from pytest_pe_perf.judge.gate import gate
-from pytest_pe_perf.model import RUN_FORMAT, Environment, Key, Point, Row, Run, Sample
+from pytest_pe_perf.model import RUN_FORMAT, Course, Environment, Key, Point, Row, Run, Sample
 
 A = Key("tests/test_x.py::test_a", "", "latency")
 B = Key("tests/test_x.py::test_b", "cold ['\"\n日本]", "peak")
@@ -93,6 +94,32 @@ def test_nothing_is_there_yet(place: Place) -> None:
     """An empty history has no runs, no series and no trends."""
     with place.opened() as history:
         assert (history.runs(), history.series(), history.trends("here", [A])) == ((), (), {A: ()})
+
+
+def test_a_course_is_what_became_of_a_row_in_some_runs(place: Place) -> None:
+    """Columns in the order of the runs, whatever environment they are of; gaps stay gaps, other runs stay out."""
+    alone = make_record("2026-01-03", "there", {}, [Value(A, 3.0, verdict="new")])
+    records = [
+        record("2026-01-01"),
+        make_record("2026-01-02", "here", {}, [Value(B, 7.0)]),
+        alone,
+        record("2026-01-04"),
+    ]
+    with place.opened() as history:
+        history.add(records)
+        found = history.courses(history.runs()[:3], [B, replace(A, name="other"), A])
+    assert found == {
+        A: Course((0, 2), (1.0, 3.0), (0.9, None), (1.1, None), ("unchanged", "new")),
+        B: Course((0, 1), (100.0, 7.0), (None, None), (None, None), ("new", "")),
+    }
+
+
+def test_what_led_to_a_run() -> None:
+    """The newest runs of an environment come after what others measured before its first, not after what they still do."""
+    runs = [About("", f"2026-01-0{day}", where, {}) for day, where in enumerate(["old", "old", "new", "old", "new"])]
+    assert [run.started[-1] for run in leading(runs, "new")] == ["0", "1", "2", "4"]
+    assert [run.started[-1] for run in leading(runs, "new", 3)] == ["1", "2", "4"]
+    assert leading(runs, "nowhere") == []
 
 
 def test_the_limit_keeps_the_newest(place: Place) -> None:
@@ -194,8 +221,8 @@ def test_a_run_that_is_not_taken_is_sent_by_the_next(place: Place) -> None:
     with place.opened() as history:
         history.claim("ours", anew=True)
     run = run_of(3.0, "2026-01-03T00:00:00+00:00")
-    trends = remember(place.root, place.where, run, gate(run, {}))
-    assert [point.value for point in trends[A]] == [1.0, 2.0, 3.0]
+    past = remember(place.root, place.where, run, gate(run, {}))
+    assert past.courses[A].values[-3:] == (1.0, 2.0, 3.0)
     assert waiting(place.root) == []
 
 

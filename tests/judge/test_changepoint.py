@@ -144,6 +144,8 @@ def test_counts_change_at_once():
     assert change_points([100] * 20 + [105] * 20) == (20,)
     assert change_points([100] * 20 + [105] + [100] * 20) == ()
     assert change_points([0] * 20 + [3] * 20) == (20,)
+    (change,) = level_changes([40] * 20 + [43] * 20)
+    assert (change.low, change.high) == pytest.approx((43 / 40, 43 / 40))
     rng = random.Random(4)
     assert change_points([rng.choice((5, 5, 5, 6)) for _ in range(200)]) == ()
 

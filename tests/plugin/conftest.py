@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,17 @@ class Result:
 
 def _listen_to_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+# Stands before the exit status of a session.
+_STATUS = "exit status of the session: "
+_IN_TURN = f"""
+import json, os, sys, pytest
+sys.stderr = sys.stdout
+for addopts, arguments in json.loads(sys.argv[1]):
+    os.environ["PYTEST_ADDOPTS"] = addopts
+    print("{_STATUS}%d" % pytest.main(arguments), flush=True)
+"""
 
 
 class Project:
@@ -99,6 +110,19 @@ class Project:
 
     def gate(self, *args: str) -> Result:
         return self.pytest("--pe-perf", *args)
+
+    def in_turn(self, *sessions: Sequence[str], addopts: Mapping[int, str] | None = None) -> list[Result]:
+        """Run the gate several times on the same files, in one process: most of a short session is its start.
+
+        ``addopts`` is PYTEST_ADDOPTS for some of them, by their number.
+        """
+        given = [((addopts or {}).get(n, ""), [*PLUGINS, "--pe-perf", *args]) for n, args in enumerate(sessions)]
+        done = self.command(sys.executable, "-c", _IN_TURN, json.dumps(given))
+        first, *others = done.out.split(_STATUS)
+        found = [part.partition("\n") for part in others]
+        assert len(found) == len(sessions), done.out
+        outs = [first, *(rest for _, _, rest in found)]
+        return [Result(int(status), out) for (status, _, _), out in zip(found, outs, strict=False)]
 
     def pe_perf(self, *args: str) -> Result:
         return self.command(sys.executable, "-c", "from pytest_pe_perf.cli import main; main()", *args)

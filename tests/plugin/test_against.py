@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import xml.etree.ElementTree as ET
+from datetime import date
 
 import pytest
+
+from pytest_pe_perf.cli.judged import read_judged
+from pytest_pe_perf.judge.accept import Entries
+from pytest_pe_perf.rejudge import rejudge
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs processes that Windows does not have")
 
@@ -154,6 +160,22 @@ def test_each_row_keeps_the_samples_of_both_sides(changed):
         assert len(row["samples"]) == len(row["base"]), row["key"]
         if row["key"]["metric"] == "latency":
             assert len(row["samples"]) >= 4
+
+
+def test_the_run_file_is_judged_again_as_the_session_judged(changed):
+    """From its readings alone come the same verdicts, figures and notes, here and in `pe-perf gate`."""
+    project, done = changed
+    run, said = read_judged(project.folder / ".pe-perf/run.json")
+    again = rejudge(run, {}, Entries((), date.today(), ())).report  # noqa: DTZ011 - there are no entries
+    assert sorted(again.judgements, key=lambda j: j.key) == sorted(said.judgements, key=lambda j: j.key)
+    assert again.notes == said.notes
+    gated = project.pe_perf("gate", ".pe-perf/run.json", "--from-ref=main", "--json")
+    assert gated.status == done.status == 1, gated.out
+    found = {
+        (j["key"]["test"], j["key"]["name"], j["key"]["metric"]): j["verdict"]
+        for j in json.loads(gated.out)["judgements"]
+    }
+    assert found == done.verdicts(project.folder)
 
 
 def test_a_commit_is_measured_and_not_the_working_tree(changed):

@@ -185,7 +185,7 @@ def test_strict_and_update_from_new_to_accepted_to_worse(project):
         ("report = \n", ["--pe-perf"], ["pyproject.toml", "line"]),
         ("", ["--pe-perf", "--pe-perf-time=5"], ["--pe-perf-time: '5' is not a duration", "5 ms"]),
         ("", ["--pe-perf", "--pe-perf-reason=x"], ["together with --pe-perf-update"]),
-        ("", ["--pe-perf-update"], ["together with --pe-perf"]),
+        ("", ["--pe-perf-update"], ["--pe-perf-update", "add --pe-perf"]),
     ],
 )
 def test_what_cannot_be_understood_is_a_usage_error(project, table, options, words):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pytest_pe_perf.errors import HistoryError
+from pytest_pe_perf.history.interface import Later, Names
 from pytest_pe_perf.history.record import Record, decode
 
 from . import asv, pytest_benchmark
@@ -24,6 +25,23 @@ def read_all(paths: Iterable[Path]) -> Iterator[Record]:
         yield from _folder(path) if path.is_dir() else _file(path)
 
 
+def renames_of(paths: Iterable[Path]) -> Names:
+    """Return what the histories among the files know of renamed tests.
+
+    Raises:
+        HistoryError: one of them cannot be read.
+
+    """
+    from pytest_pe_perf.history.store import open_history
+
+    names: dict[str, Later] = {}
+    for path in paths:
+        if path.is_file() and _data(path).startswith(_SQLITE):
+            with open_history(path) as history:
+                names |= history.renames()
+    return names
+
+
 def _folder(folder: Path) -> Iterator[Record]:
     if (folder / asv.INDEX).is_file():
         yield from asv.read(folder)
@@ -36,10 +54,7 @@ def _folder(folder: Path) -> Iterator[Record]:
 
 
 def _file(path: Path) -> Iterator[Record]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise HistoryError(f"cannot read {path}: {error.strerror or error}") from error
+    data = _data(path)
     if data.startswith(_SQLITE):
         from pytest_pe_perf.history.store import open_history
 
@@ -53,3 +68,10 @@ def _file(path: Path) -> Iterator[Record]:
             raise HistoryError(f"{path}: {error.args[0]}") from error
     else:
         yield pytest_benchmark.read(path, data)
+
+
+def _data(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise HistoryError(f"cannot read {path}: {error.strerror or error}") from error
