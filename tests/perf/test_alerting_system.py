@@ -11,6 +11,9 @@ from engine_opt.monitoring.histogram import HistogramRecorder
 from engine_opt.monitoring.metric_store import open_store
 from engine_opt.monitoring.samples import Collection, MetricInfo, Sample, SampleKind, SeriesKey
 
+# Megabytes at once: where others use the memory too, these times move by some per cent from hour to hour.
+pytestmark = pytest.mark.pe_latency(margin="10 %", threshold="15 %")
+
 SERIES, RULES = 200, 50
 NOW = 1_700_003_600.0
 

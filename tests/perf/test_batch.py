@@ -9,6 +9,9 @@ import pytest
 
 from engine_opt.batch import Bars, adjust, analyze, classify_weeks, measure
 
+# Megabytes at once: where others use the memory too, these times move by some per cent from hour to hour.
+pytestmark = pytest.mark.pe_latency(margin="10 %", threshold="15 %")
+
 # Made to be called when leaks are looked for; the former is its name from Python 3.13 on.
 clear_type_cache = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
 

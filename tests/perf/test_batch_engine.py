@@ -10,6 +10,9 @@ import pytest
 from engine_opt import EngineConfig, data
 from engine_opt.batch import Bars, Requests, decide, decide_all, decide_many
 
+# Megabytes at once: where others use the memory too, these times move by some per cent from hour to hour.
+pytestmark = pytest.mark.pe_latency(margin="10 %", threshold="15 %")
+
 # Made to be called when leaks are looked for; the former is its name from Python 3.13 on.
 clear_type_cache = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
 BOOK = (1e6, 3e6, 0.05, 0.01)

@@ -13,6 +13,9 @@ from engine_opt.monitoring.histogram import HistogramRecorder
 from engine_opt.monitoring.metric_store import open_store
 from engine_opt.monitoring.samples import Collection, MetricInfo, Sample, SampleKind, SeriesKey
 
+# Megabytes at once: where others use the memory too, these times move by some per cent from hour to hour.
+pytestmark = pytest.mark.pe_latency(margin="10 %", threshold="15 %")
+
 POINTS, TIMED = 10_000, 500
 COMPONENTS = [SeriesKey("component_seconds", (("component", name),)) for name in ("rules", "week")]
 START, SECONDS = 1_790_000_000.0, 10.0

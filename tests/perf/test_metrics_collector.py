@@ -14,6 +14,9 @@ from engine_opt.monitoring.samples import Collection, MetricInfo, Sample, Sample
 from engine_opt.monitoring.store.downsampling import merged
 from engine_opt.monitoring.store.histogram_bytes import from_bytes, to_bytes
 
+# Megabytes at once: where others use the memory too, these times move by some per cent from hour to hour.
+pytestmark = pytest.mark.pe_latency(margin="10 %", threshold="15 %")
+
 START = 1_699_999_200.0  # an hour ends
 HOURS = 168
 PLAIN, TIMERS = 140, 60
