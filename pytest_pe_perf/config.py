@@ -68,8 +68,8 @@ def _command(value: object) -> str:
 
 
 def _confirm(value: object) -> str:
-    if value not in ("auto", "never"):
-        raise ConfigError(f'{value!r} is neither "auto" nor "never"')
+    if value not in ("auto", "failing", "never"):
+        raise ConfigError(f'{value!r} is neither "auto" nor "failing" nor "never"')
     return str(value)
 
 

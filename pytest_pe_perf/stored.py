@@ -90,7 +90,7 @@ class StoredSession(Session):
         """Judge the rows of ``test``, with fresh processes as long as these could turn a suspicion into a verdict."""
         judgements = self._judge(test)
         for _ in range(TURNS):
-            suspected = [judgement.key for judgement in judgements if self._suspects(judgement)]
+            suspected = [judgement.key for judgement in judgements if self._is_to_settle(judgement)]
             fresh_ones = [key for key in suspected if key not in self._unsettled]
             if fresh_ones and not self.update:  # who accepts wants no proof
                 self._settle_beside(test, fresh_ones)
@@ -140,8 +140,12 @@ class StoredSession(Session):
 
     def _explained(self, judgement: Judgement) -> Judgement:
         """Say of a suspicion that no pair has settled why not, and how it could be."""
+        if judgement.verdict is not Verdict.INCONCLUSIVE:
+            return judgement
         why = self._unsettled.get(judgement.key)
-        if why is None or judgement.verdict is not Verdict.INCONCLUSIVE:
+        if why is None and self.settings.confirm == "failing" and self._suspects(judgement):
+            why = f"settle it with: {_against('COMMIT', judgement.key.test)}"
+        if why is None:
             return judgement
         return replace(judgement, reason=f"{judgement.reason}; {why}")
 
@@ -166,13 +170,18 @@ class StoredSession(Session):
             and judgement.verdict in (Verdict.INCONCLUSIVE, Verdict.REGRESSED)
         )
 
+    def _is_to_settle(self, judgement: Judgement) -> bool:
+        """Whether a pair is asked about it: of all that look slower, or of what would fail its test."""
+        fails = judgement.verdict is Verdict.REGRESSED
+        return self._suspects(judgement) and (fails or self.settings.confirm != "failing")
+
     def _settle_beside(self, test: str, keys: Sequence[Key]) -> None:
         """Measure ``test`` beside the commits that accepted its doubtful rows, and keep what that says of them."""
         from pytest_pe_perf.baseline.origin import accepted_at
 
         origins = accepted_at(self.rootdir, self.baselines, self.environment, keys)
         commits = dict.fromkeys(origin.commit for origin in origins.values() if origin.commit)
-        found = {commit: self._beside(commit, test) for commit in commits if self.settings.confirm == "auto"}
+        found = {commit: self._beside(commit, test) for commit in commits if self.settings.confirm != "never"}
         for key in keys:
             commit = origins[key].commit
             judgements, why = found.get(commit, ({}, origins[key].why_not or "confirm is set to never"))

@@ -62,7 +62,11 @@ def test_a_slower_test_is_red_beside_its_commit_and_can_be_accepted(repository):
     assert "tier paired" in result.out
     assert repository.verdicts()["test_slow", "", "latency"] == "regressed"
     assert repository.verdicts()["test_other", "", "latency"] == "unchanged"
-    updated = repository.pe_perf("update", "tests/test_it.py::test_slow", "--reason", "meant")
+    for _ in range(3):  # what was recorded in a bad moment of the machine is not accepted: run again, as it says
+        updated = repository.pe_perf("update", "tests/test_it.py::test_slow", "--reason", "meant")
+        if "in a bad moment" not in updated.out:
+            break
+        repository.gate()
     assert updated.status == 0, updated.out
     git(repository.folder, "add", "-A")
     git(repository.folder, "commit", "-qm", "accepted again")
@@ -92,6 +96,28 @@ def test_what_no_pair_settles_is_judged_as_before(repository, why):
     assert result.status == 1
     assert "tier stored" in result.out
     assert repository.verdicts()["test_slow", "", "latency"] == "regressed"
+
+
+def test_a_pair_may_be_kept_for_what_would_fail(repository):
+    """With confirm = failing a small suspicion is inconclusive, without a pair; one that would fail is settled by one."""
+    text = (repository.folder / "pyproject.toml").read_text()
+    few = text.replace('margin = "300 %"', 'margin = "100 %"').replace(
+        'time = "20 ms"', 'time = "20 ms"\nconfirm = "failing"'
+    )
+    repository.write("pyproject.toml", few)
+    make_baseline_faster(repository, "test_slow", 3)
+    git(repository.folder, "commit", "-qam", "from another machine")
+    small = repository.gate()
+    assert small.status == 0, small.out
+    assert "beside" not in small.out
+    assert repository.verdicts()["test_slow", "", "latency"] == "inconclusive"
+    assert "--pe-perf-against COMMIT" in repository.reasons()["test_slow latency"]
+    make_baseline_faster(repository, "test_slow", 20)
+    git(repository.folder, "commit", "-qam", "from a much faster one")
+    large = repository.gate()
+    assert large.status == 0, large.out
+    assert repository.verdicts()["test_slow", "", "latency"] == "unchanged"
+    assert "beside" in repository.reasons()["test_slow latency"]
 
 
 def test_what_cannot_be_settled_says_how_it_could(repository):
