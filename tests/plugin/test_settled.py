@@ -107,9 +107,12 @@ def test_a_pair_may_be_kept_for_what_would_fail(repository):
     repository.write("pyproject.toml", few)
     make_baseline_faster(repository, "test_slow", 3)
     git(repository.folder, "commit", "-qam", "from another machine")
-    small = repository.gate()
-    assert small.status == 0, small.out
-    assert "beside" not in small.out
+    for _ in range(3):  # three times as slow is between margin and threshold, unless the machine is in a bad moment
+        small = repository.gate()
+        assert small.status == 0, small.out
+        assert "beside" not in small.out
+        if repository.verdicts()["test_slow", "", "latency"] == "inconclusive":
+            break
     assert repository.verdicts()["test_slow", "", "latency"] == "inconclusive"
     assert "--pe-perf-against COMMIT" in repository.reasons()["test_slow latency"]
     make_baseline_faster(repository, "test_slow", 20)
