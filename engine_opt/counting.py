@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from engine_opt.errors import InputError, InsufficientData, StateError
-from engine_opt.model import AutonomyMode, DecisionStatus, Verdict
+from engine_opt.model import AutonomyMode, DecisionStatus
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -64,7 +64,7 @@ def bare(_part: Part, function: Callable[_P, _R], /) -> Callable[_P, _R]:
 
 
 class Tally:
-    """How many decisions were made, by what became of them, what the rules said and who had the last word; refusals.
+    """How many decisions were made, by what became of them and who had the last word; how many calls were refused.
 
     Looking a count up costs more than adding to it. So each decision is counted on the way that it takes, of which there
     are five, and the rest follows from that.
@@ -76,15 +76,14 @@ class Tally:
         automatic: approved without anybody.
         asked: put to a human, by who had the last word.
         answered: those of them that are not pending, by what became of them at once.
-        warned: those of all that the rules let pass with a warning.
         settled: pending decisions that were settled, by what became of them then.
 
     """
 
-    __slots__ = ("_refused", "answered", "asked", "automatic", "idle", "rejected", "settled", "unjudged", "warned")
+    __slots__ = ("_refused", "answered", "asked", "automatic", "idle", "rejected", "settled", "unjudged")
 
     def __init__(self) -> None:
-        self.unjudged = self.rejected = self.idle = self.automatic = self.warned = 0
+        self.unjudged = self.rejected = self.idle = self.automatic = 0
         self.asked = dict.fromkeys(AutonomyMode, 0)
         self.answered, self.settled = dict.fromkeys(DecisionStatus, 0), dict.fromkeys(DecisionStatus, 0)
         self._refused = {(call, why): 0 for call in Call for why in Refusal}
@@ -95,7 +94,7 @@ class Tally:
         self._refused[call, why] += 1
 
     def stats(self) -> dict[str, float]:
-        """Return the counts, such as `decisions.pending`, `verdicts.warning` and `refused.decide.input`."""
+        """Return the counts, such as `decisions.pending` and `refused.decide.input`."""
         modes, statuses = dict(self.asked), dict(self.answered)
         asked = sum(modes.values())
         modes[AutonomyMode.AUTOMATIC] += self.automatic
@@ -105,11 +104,6 @@ class Tally:
         statuses[DecisionStatus.APPROVED] += self.automatic
         counts: dict[str, dict[Any, int]] = {
             "decisions": statuses,
-            "verdicts": {
-                Verdict.APPROVED: asked + self.automatic + self.idle - self.warned,
-                Verdict.WARNING: self.warned,
-                Verdict.REJECTED: self.rejected,
-            },
             "modes": modes,
             "settled": self.settled,
             "refused": {f"{call}.{why}": count for (call, why), count in self._refused.items()},

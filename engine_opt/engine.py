@@ -336,7 +336,7 @@ class ProtocolEngine:
         """Return how much was done and is remembered, by name.
 
         Where it is monitored also `decisions.idle` and so on: what became of decisions at once; `settled`: of pending
-        ones; `verdicts` of the rules; `modes`: who had the last word; `refused`: calls that raised, by why.
+        ones; `modes`: who had the last word; `refused`: calls that raised, by why.
         """
         own = {"bars": float(self._bars), "decisions": float(self._decisions), "symbols": float(len(self._tracks))}
         own |= {} if self._tally is None else self._tally.stats()

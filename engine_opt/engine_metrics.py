@@ -104,11 +104,13 @@ _CACHE = (
 )
 
 _RULES = (
-    *_counters(validations="Decisions that the rules were asked about."),
+    *(Stat("validations", None),),  # the sum of those by verdict
     *_gauges(compiled="Sets of compiled checks held."),
     Stat("<rule>.runs", Kind.COUNTER, "Decisions that a rule had something to say of."),
     Stat("<rule>.failures", Kind.COUNTER, "Decisions that a rule failed, or could not judge."),
     Stat("<rule>.warnings", Kind.COUNTER, "Decisions that a rule warned of."),
+    # After the rules' own, so that a rule may be named `verdicts`.
+    Stat("verdicts.<verdict>", Kind.COUNTER, "Decisions that the rules were asked about, by their verdict."),
 )
 
 _TRUST = (
@@ -128,7 +130,6 @@ _ENGINE = (
     Stat("decisions", None),  # the sum of those by status
     Stat("decisions.<status>", Kind.COUNTER, "Decisions made, by what became of them at once."),
     Stat("settled.<status>", Kind.COUNTER, "Pending decisions that were settled, by what became of them."),
-    Stat("verdicts.<verdict>", Kind.COUNTER, "Decisions that the rules were asked about, by their verdict."),
     Stat("modes.<mode>", Kind.COUNTER, "Decisions that trust was asked about, by who had the last word."),
     Stat("refused.<call>.<why>", Kind.COUNTER, "Calls that were refused, by why."),
     *(each.inside("rules") for each in _RULES),

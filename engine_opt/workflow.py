@@ -30,7 +30,6 @@ from engine_opt.model import (
     TrustAssessment,
     TrustRequest,
     TrustResolution,
-    Verdict,
     WeekClassification,
     WeekRequest,
     WeekType,
@@ -74,7 +73,7 @@ _WAIT, _SELL_PUT, _CASH, _C_REC = Action.WAIT_SIGNAL, Action.SELL_PUT, Position.
 _NOTHING_TO_DO, _REJECTED, _PENDING = DecisionStatus.IDLE, DecisionStatus.REJECTED, DecisionStatus.PENDING
 _APPROVED, _SAFE_ACTION = DecisionStatus.APPROVED, DecisionStatus.SAFE_ACTION
 _ADJUSTMENT, _EMERGENCY = DecisionKind.POSITION_ADJUSTMENT, DecisionKind.EMERGENCY_ACTION
-_EXTREME, _WARNING = MarketRiskLevel.EXTREME, Verdict.WARNING
+_EXTREME = MarketRiskLevel.EXTREME
 
 # Each checks all that the class itself checks.
 _trade_context, _trade_decision, _trust_request = quick(TradeContext), quick(TradeDecision), quick(TrustRequest)
@@ -213,7 +212,7 @@ class Workflow:
         classify = self._classify
         return classify(request.symbol, metrics.close, start, metrics.volatility_20, position, known, favourable)
 
-    def _judge(  # noqa: C901 - decisions are counted on their way, where that costs least
+    def _judge(
         self,
         request: WeekRequest,
         limits: AccountLimits,
@@ -249,16 +248,12 @@ class Workflow:
         if proposal.action in _IDLE:
             if tally is not None:
                 tally.idle += 1
-                if report.verdict is _WARNING:
-                    tally.warned += 1
             return _NOTHING_TO_DO, proposal.action, report, None, None, None
         asked = self._asked(request, limits, decision_id, week_type, confidence, proposal)
         assessment = assess(asked)
         if not assessment.needs_human:
             if tally is not None:
                 tally.automatic += 1
-                if report.verdict is _WARNING:
-                    tally.warned += 1
             return _APPROVED, proposal.action, report, assessment, self._trust.pass_on(assessment, now), None
         answer = ask(asked, assessment)
         resolution = self._trust.resolve(assessment, asked, answer, now)
@@ -267,8 +262,6 @@ class Workflow:
             tally.asked[assessment.mode] += 1
             if status is not _PENDING:
                 tally.answered[status] += 1
-            if report.verdict is _WARNING:
-                tally.warned += 1
         return status, action, report, assessment, resolution, answer
 
     def _limits_of(self, book: Book, limits: AccountLimits, vix: float | None) -> PlanLimits:

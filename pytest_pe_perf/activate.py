@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_pe_perf import hooks
 from pytest_pe_perf.config import Settings, load_settings
 from pytest_pe_perf.errors import PePerfError
 from pytest_pe_perf.fixtures import MAKE_BENCH
@@ -19,16 +18,19 @@ from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.measure import fresh
 from pytest_pe_perf.measure.command import Command, Place
 from pytest_pe_perf.measuring import Measuring, Shares
-from pytest_pe_perf.session import Session
+from pytest_pe_perf.report.screen import hang
 from pytest_pe_perf.shard import Share
-from pytest_pe_perf.stored import StoredSession
 
 if TYPE_CHECKING:
+    # A process that measures for another, of which a comparison starts twenty and more, has no session that judges.
+    from pytest_pe_perf.hooks import Gate
     from pytest_pe_perf.report.progress import Meter
+    from pytest_pe_perf.session import Session
 
 # Option -> setting that it overrides.
 SETTINGS = {
     "pe_perf_time": "time",
+    "pe_perf_profile": "profile",
     "pe_perf_strict": "strict",
     "pe_perf_baselines": "baselines",
     "pe_perf_report": "report",
@@ -115,19 +117,23 @@ def _hooks(config: pytest.Config, shares: Shares | None) -> Measuring:
         return sides.Side(settings, talk_from(os.environ))
     # Whole modules, of which the hooks keep the tests: of node ids a single one that is gone would end the process.
     config.args = list(dict.fromkeys(str(config.rootpath / module_of(test)) for test in request.tests))
-    return sides.Fresh(settings, request)
+    return sides.Fresh(settings, request, config.rootpath)
 
 
-def _gate(config: pytest.Config, settings: Settings, beside: Settings, shares: Shares | None) -> hooks.Gate:
+def _gate(config: pytest.Config, settings: Settings, beside: Settings, shares: Shares | None) -> Gate:
+    from pytest_pe_perf.hooks import Gate
+
     notes = [note for note in (_set_xdist_aside(config),) if note]
     with _usage_errors():
         session = (
             _paired(config, settings) if config.getoption("pe_perf_against") else _stored(config, settings, beside)
         )
-    return hooks.Gate(session, notes, shares)
+    return Gate(session, notes, shares)
 
 
-def _stored(config: pytest.Config, settings: Settings, beside: Settings) -> StoredSession:
+def _stored(config: pytest.Config, settings: Settings, beside: Settings) -> Session:
+    from pytest_pe_perf.stored import StoredSession
+
     update, reason = config.getoption("pe_perf_update"), (config.getoption("pe_perf_reason") or "").strip()
     if reason and not update:
         raise pytest.UsageError("--pe-perf-reason says why rows are accepted: give it together with --pe-perf-update")
@@ -201,7 +207,7 @@ def _set_xdist_aside(config: pytest.Config) -> str:
     workers, how = config.getoption("numprocesses", default=None), config.getoption("dist")
     given = f"-n {workers}" if workers else f"--dist {how}" if how != "no" else "--tx"
     _in_one_process(config)
-    return f"pe-perf: {given} set aside: everything is measured serially, in this one process"
+    return f"pe-perf: {given} set aside: everything is measured serially"
 
 
 def _same_command(config: pytest.Config) -> Command:
@@ -255,6 +261,7 @@ def _say(config: pytest.Config) -> Callable[[str], None]:
         reporter = config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and config.option.verbose >= 0:
             reporter.ensure_newline()
-            reporter.write_line(line, cyan=True)
+            for text in hang(line, config.get_terminal_writer().fullwidth):
+                reporter.write_line(text, cyan=True)
 
     return say

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_pe_perf.config import PROJECT_FILE, read_entries
 from pytest_pe_perf.environment import context
 from pytest_pe_perf.errors import SidesError
+from pytest_pe_perf.judge.accept import accept_covered
 from pytest_pe_perf.judge.pairs_gate import Judged, gate_pairs
 from pytest_pe_perf.measure.janitor import workspace
 from pytest_pe_perf.measure.paired.process import SideError
@@ -57,7 +58,7 @@ class PairedSession(Session):
         """Return what makes the calls: they were measured before, elsewhere."""
         return self.recorder.rehearsal(subject)
 
-    def prepare(self, tests: Sequence[str]) -> None:
+    def prepare(self, tests: Mapping[str, str], complete: Iterable[str]) -> None:
         """Measure base and head side by side.
 
         Raises:
@@ -65,15 +66,17 @@ class PairedSession(Session):
             SidesError: the sides cannot be compared at all.
 
         """
+        super().prepare(tests, complete)
         if not tests:
             return
         with workspace() as room, contextlib.ExitStack() as at_the_end:
             meter = self.meter()
             at_the_end.callback(meter.end)
-            comparer = open_comparer(room, self.against, self.place, self.settings, tests, meter.say, meter.show)
+            comparer = open_comparer(room, self.against, self.place, self.settings, list(tests), meter.say, meter.show)
             sides = comparer.sides
             try:
                 self._found = comparer.compare(sides.common) if sides.common else Comparison()
+                self.profile(accept_covered(self._found.judgements, self.entries), comparer.profile)
             except SideError as error:
                 raise SidesError(f"{error}; nothing can be compared") from error
         self._take(sides)
@@ -118,7 +121,7 @@ class PairedSession(Session):
         """Return the verdicts on ``test``."""
         return tuple(self._by_test.get(test, ()))
 
-    def conclude(self, complete: Iterable[str]) -> Outcome:
+    def conclude(self) -> Outcome:
         """Return the run and all verdicts."""
         facts = context(self.rootdir)
         facts |= self.commits.context
@@ -133,8 +136,9 @@ class PairedSession(Session):
             facts,
             rows,
             skipped,
-            tuple(sorted(complete)),
+            tuple(sorted(self.complete)),
             pairs=(self._pairs,),
+            profiles=self.profiles_of_run,
         )
         return Outcome(run, gate_of(run, {}))
 

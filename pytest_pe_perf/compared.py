@@ -122,7 +122,8 @@ class _File(msgspec.Struct):
 def compare(a: Measured, b: Measured) -> GateReport:
     """Judge what ``b`` measured against what ``a`` did: every row of both."""
     rows = {key: replace(row, spread=max(row.spread, _spread(b, key))) for key, row in a.rows.items()}
-    everything = replace(b.run, settled=(), complete=tuple(sorted({module_of(key.test) for key in rows})))
+    modules = tuple(sorted({module_of(key.test) for key in rows}))
+    everything = replace(b.run, settled=(), complete=modules, unmeasured={})
     report = gate(everything, rows)
     before = {row.key: row for row in a.run.rows}
     judgements = tuple(_said(judgement, a, b, before.get(judgement.key)) for judgement in report.judgements)

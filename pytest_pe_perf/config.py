@@ -23,7 +23,8 @@ class Settings:
 
     ``time`` is spent on each latency measurement: in each process, or on both sides of a comparison together. ``fresh`` is the number of fresh processes that
     measure a new or suspected row again. ``confirm``: whether a suspicion against a baseline is settled by measuring
-    beside the commit that accepted it. ``timeout`` is how long a process that measures may say nothing. ``suite``
+    beside the commit that accepted it. ``profile``: whether it is looked at where the time and the memory of rows go: of those that fail, always or
+    never. ``timeout`` is how long a process that measures may say nothing. ``suite``
     are the folders and files that are head's on both sides of a comparison, ``base_install`` the command that installs
     the base into an environment of its own. ``benchmark_memory``: whether ``benchmark`` tests get memory rows too.
     ``stale_after`` is the number of commits after which a time of the baseline is stale, 0 for never; after twice as
@@ -38,6 +39,7 @@ class Settings:
     gc: bool = False
     strict: bool = False
     confirm: str = "auto"
+    profile: str = "failing"
     stale_after: int = 500
     timeout: float = 120.0
     suite: tuple[str, ...] = ()
@@ -70,6 +72,12 @@ def _command(value: object) -> str:
 def _confirm(value: object) -> str:
     if value not in ("auto", "failing", "never"):
         raise ConfigError(f'{value!r} is neither "auto" nor "failing" nor "never"')
+    return str(value)
+
+
+def _profile(value: object) -> str:
+    if value not in ("failing", "always", "never"):
+        raise ConfigError(f'{value!r} is neither "failing" nor "always" nor "never"')
     return str(value)
 
 
@@ -192,6 +200,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "gc": _flag,
     "strict": _flag,
     "confirm": _confirm,
+    "profile": _profile,
     "stale_after": _commits,
     "timeout": parse_seconds,
     "suite": _paths,

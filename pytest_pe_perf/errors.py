@@ -76,6 +76,12 @@ class SidesError(PePerfError):
     slug = "bad-sides"
 
 
+class ServiceError(PePerfError):
+    """The service that a pull request is on cannot be asked, or refuses."""
+
+    slug = "bad-service"
+
+
 class ShardError(PePerfError):
     """Run files that are not the parts of one suite: one is missing, or there twice, or was measured otherwise."""
 

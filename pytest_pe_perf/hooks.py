@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +12,12 @@ from pytest_pe_perf.errors import PePerfError
 from pytest_pe_perf.fixtures import hidden
 from pytest_pe_perf.judge.accept import terms
 from pytest_pe_perf.judge.gate import module_of
-from pytest_pe_perf.measuring import Measuring, Shares, measures, why_nothing
+from pytest_pe_perf.measuring import Measuring, Shares, body_of, markers_of, measures, why_nothing
 from pytest_pe_perf.model import Judgement, Key
 from pytest_pe_perf.report import terminal
+from pytest_pe_perf.report.cause import causes_of
+from pytest_pe_perf.report.progress import LongRun
+from pytest_pe_perf.report.screen import hang
 from pytest_pe_perf.session import Outcome, Session
 from pytest_pe_perf.shard import shard_of
 
@@ -36,12 +39,15 @@ class Gate(Measuring):
     def __init__(self, session: Session, notes: list[str], shares: Shares | None = None) -> None:
         super().__init__(session.settings, session)
         self.session = session
+        self.long_run = LongRun(session.say)
         self.notes = notes
         self.shares = shares
         self.modules: set[str] = set()
         self.tests: set[str] = set()
         self.finished: set[str] = set()
         self.elsewhere: set[str] = set()
+        self.markers: dict[str, tuple[str, ...]] = {}
+        self.complete: set[str] = set()
         self.told: set[Key] = set()
         self.outcome: Outcome | None = None
         self.plan_lines: list[str] = []
@@ -83,10 +89,17 @@ class Gate(Measuring):
         """Let the session do what must be done before the first test runs."""
         stopped = session.testsfailed and not session.config.option.continue_on_collection_errors
         if not (session.config.option.collectonly or stopped):
+            tests = {item.nodeid: body_of(item) for item in session.items if measures(item)}
+            self.markers = {
+                item.nodeid: names for item in session.items if measures(item) and (names := markers_of(item))
+            }
+            self.complete = self._complete(session.config, tests.keys())
             try:
-                self.session.prepare([item.nodeid for item in session.items if measures(item)])
+                # A shard has not seen what is in the others: of no module it says that anything is missing.
+                self.session.prepare(tests, () if self.shares else self.complete)
             except PePerfError as error:
                 raise pytest.UsageError(str(error)) from error
+            self.long_run.begin(len(tests))
         return (yield)
 
     # One test
@@ -108,14 +121,14 @@ class Gate(Measuring):
             if self.session.settings.strict:
                 pytest.fail("this performance test passed and measured nothing", pytrace=False)
             return
+        self.session.explain(item.nodeid, judgements)
         for judgement in judgements:
             item.user_properties += _properties(judgement)
         failing = [judgement for judgement in judgements if self.session.fails(judgement)]
         if failing:
             self.told.update(judgement.key for judgement in failing)
-            pytest.fail(
-                "\n\n".join(terminal.failure(judgement, self.session.commits) for judgement in failing), pytrace=False
-            )
+            causes = causes_of(failing, self.session.profiles_of_run)
+            pytest.fail(terminal.message(failing, self.session.commits, causes), pytrace=False)
 
     def after_report(self, test: str, report: pytest.TestReport) -> None:
         """Remember that the test has run."""
@@ -126,6 +139,12 @@ class Gate(Measuring):
         """Notice a test that somebody runs in a process of its own: its report comes here, and nothing else of it."""
         if report.when == "call" and report.nodeid in self.tests - self.finished:
             self.elsewhere.add(report.nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Say how far a long run is, once pytest has shown what became of the test."""
+        if nodeid in self.finished:
+            self.long_run.end_one()
 
     # The end
 
@@ -146,9 +165,8 @@ class Gate(Measuring):
 
     def _conclude(self, session: pytest.Session) -> None:
         self._note_unmeasured()
-        complete = self._complete(session.config)
-        # A shard has not seen what is in the others: of no module it says that anything is missing.
-        outcome = self.session.conclude(() if self.shares else complete)
+        outcome = self.session.conclude()
+        outcome = replace(outcome, run=replace(outcome.run, markers=self.markers))
         self.outcome = outcome
         shared = bool(self.shares and self.shares.suite)
         if not (outcome.report.judgements or outcome.run.rows or outcome.run.skipped or shared):
@@ -160,7 +178,7 @@ class Gate(Measuring):
         except PePerfError as error:
             self.failures.append(f"pe-perf: {error}")
         self.outcome = self.session.with_entries(self.outcome, self.tests - self.finished)
-        self.outcome = self._as_shard(self.outcome, complete)
+        self.outcome = self._as_shard(self.outcome)
         self.failures += [f"pe-perf: {error}" for error in self.session.publish(self.outcome)]
         if self.failures and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -187,11 +205,11 @@ class Gate(Measuring):
             for test in sorted(filter(self.shares.share.has, self.shares.suite - self.finished - self.elsewhere)):
                 self.session.skip(test, "it was not run: the session ended before")
 
-    def _as_shard(self, outcome: Outcome, complete: Iterable[str]) -> Outcome:
+    def _as_shard(self, outcome: Outcome) -> Outcome:
         """Return the outcome saying which part of the suite it is, if it is one."""
         if not (self.shares and self.shares.suite):
             return outcome
-        shard = shard_of(self.shares.share, self.shares.suite, self.session.settings, complete)
+        shard = shard_of(self.shares.share, self.shares.suite, self.session.settings, self.complete)
         own = sum(map(self.shares.share.has, self.shares.suite))
         note = (
             f"shard {shard.index} of {shard.count}: {own} of {shard.tests} performance tests; "
@@ -200,34 +218,37 @@ class Gate(Measuring):
         report = replace(outcome.report, notes=(*outcome.report.notes, note))
         return replace(outcome, run=replace(outcome.run, shard=shard), report=report)
 
-    def _complete(self, config: pytest.Config) -> set[str]:
-        """Return the modules that were collected whole and of which every performance test has run."""
+    def _complete(self, config: pytest.Config, selected: Collection[str]) -> set[str]:
+        """Return the modules that were collected whole and of which every performance test was selected."""
         if config.getoption("lf", default=False) or any("::" in str(arg) for arg in config.args):
             return set()  # tests were left out before anybody saw them
         own = filter(self.shares.share.has, self.tests) if self.shares else self.tests
-        pending = {module_of(test) for test in set(own) - self.finished}
+        left_out = {module_of(test) for test in set(own) - set(selected)}
         found = {module for module in self.modules if (config.rootpath / module).is_file()}
-        return found - pending - self.broken.keys()
+        return found - left_out - self.broken.keys()
 
     # What the user sees
 
     def pytest_report_header(self, config: pytest.Config) -> list[str]:
-        """Say in one line what this session does."""
+        """Say in a line or two what this session does."""
         if config.option.collectonly:
             return []
         header = terminal.header(self.session.mode, self.session.settings.time)
         share = self.shares.share if self.shares else None
         part = [f"pe-perf: shard {share.index} of {share.count}: the tests of the others are left out"] if share else []
-        return [header, *part, *(f"pe-perf: {note}" for note in self.session.notes()), *self.notes]
+        lines = [header, *part, *(f"pe-perf: {note}" for note in self.session.notes()), *self.notes]
+        return [text for line in lines for text in hang(line, config.get_terminal_writer().fullwidth)]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """Show the verdicts, what was written, and what could not be."""
         write = terminalreporter.write_line
         if self.outcome is not None:
-            terminalreporter.section("pe-perf", sep="=")
+            terminalreporter.write_sep("=", "pe-perf")
             width = config.get_terminal_writer().fullwidth
             verbosity = config.option.verbose
-            for line in terminal.summary(self.outcome.report, self.outcome.run, width=width, verbosity=verbosity):
+            page = "" if self.failures else self.session.settings.report
+            report, run = self.outcome.report, self.outcome.run
+            for line in terminal.summary(report, run, width=width, verbosity=verbosity, page=page):
                 write(line.text, **line.markup)
             for text in self.plan_lines:
                 write(text)

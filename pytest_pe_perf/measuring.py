@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import unittest
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 import pytest
@@ -26,6 +26,7 @@ NOT_CALLED = (
     "or drop the argument"
 )
 LONGEST_CAUSE = 200
+_PYTESTS_OWN = {"filterwarnings", "parametrize", "skip", "skipif", "tryfirst", "trylast", "usefixtures", "xfail"}
 
 
 def measures(item: pytest.Item) -> bool:
@@ -33,6 +34,17 @@ def measures(item: pytest.Item) -> bool:
     fixtures = getattr(item, "fixturenames", ())
     marked = any(item.get_closest_marker(name) is not None for name in ("benchmark", "pe_import"))
     return any(asked_for(item)) or "benchmark" in fixtures or marked
+
+
+def markers_of(item: pytest.Item) -> tuple[str, ...]:
+    """Return by which markers people tell a test from others: not what tells pytest, or us, how to run it."""
+    names = {marker.name for marker in item.iter_markers()}
+    return tuple(sorted(name for name in names - _PYTESTS_OWN if not name.startswith("pe_")))
+
+
+def body_of(item: pytest.Item) -> str:
+    """Return the hash of a test's source without its name."""
+    return source_hash(_function(item), named=False)
 
 
 class Keeper(Protocol):
@@ -102,10 +114,8 @@ class Measuring:
                 changes.update(found)
         known = settings_of.giving_way(self.settings, changes) if self.gives_way else self.settings
         settings = settings_of.with_changes(known, changes, f"the markers of {item.nodeid}")
-        function: Any = getattr(item, "function", item.runtest)
         line = (item.location[1] or 0) + 1
-        body = source_hash(function, named=False)
-        return Subject(item.nodeid, source_hash(function), line, settings, budgets, body)
+        return Subject(item.nodeid, source_hash(_function(item)), line, settings, budgets, body_of(item))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> object | None:
@@ -204,6 +214,11 @@ def why_nothing(item: pytest.Item) -> str:
     if not isinstance(item, pytest.Function) or (item.cls is not None and issubclass(item.cls, unittest.TestCase)):
         return "tests of unittest.TestCase cannot be measured: write a plain function"
     return "it passed and measured nothing"
+
+
+def _function(item: pytest.Item) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(item, "function", item.runtest)
+    return function
 
 
 def _whole_body(item: pytest.Item) -> bool:

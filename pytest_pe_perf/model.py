@@ -85,7 +85,8 @@ class Sample:
     ``reference`` is the minimum of the reference workload in the same process and seconds; None where the metric
     does not depend on the machine's speed. ``quantiles`` are the 0, 5, 25, 50, 75, 95 and 100 % quantiles.
     ``made_with`` names what the number depends on besides the code ("memray 1.20.0, cpython 3.11.7").
-    ``problem`` says why the number may not be judged; empty where it may.
+    ``problem`` says why the number may not be judged; empty where it may. ``machine`` is what the reference workload took
+    at the same time in fresh processes of its own; None where nobody had to ask.
     """
 
     value: float
@@ -95,6 +96,7 @@ class Sample:
     reference: float | None = None
     made_with: str = ""
     problem: str = ""
+    machine: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,12 +344,52 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """A function, by its qualified name and file: a line number would not find it again in another commit.
+
+    ``file`` is relative to the project or to where a library is imported from, and empty where there is none. ``own``:
+    the function is the project's. ``line`` is where head was seen in it.
+    """
+
+    function: str
+    file: str
+    own: bool = False
+    line: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack of calls, the outermost first, by their places in a profile's frames, and what each side spent at its end.
+
+    The weights are numbers of samples, of bytes or of allocations.
+    """
+
+    frames: tuple[int, ...]
+    base: float
+    head: float
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Where the time or the memory of a row goes: on both sides if it is ``paired``, else on head's alone.
+
+    ``note`` says why there is nothing, or no other side.
+    """
+
+    key: Key
+    frames: tuple[Frame, ...] = ()
+    stacks: tuple[Stack, ...] = ()
+    paired: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Shard:
     """Which part of a suite a run is: ``index`` of ``count``, counted from 1.
 
     ``suite`` names the performance tests that were selected before any were left to other shards, and ``tests`` is their
     number. ``settings`` are those that a verdict rests on, as text. ``complete`` lists the modules of which this shard
-    has measured its whole share: a module is complete where every shard lists it.
+    was to run its whole share: a module is complete where every shard lists it.
     """
 
     index: int
@@ -362,9 +404,12 @@ class Shard:
 class Run:
     """One session. ``context`` may differ between comparable runs and is only shown.
 
-    ``complete`` lists the modules whose tests were all collected: only there can a baseline row be called missing.
-    ``pairs`` is what was measured beside another commit, machine by machine: one session fills one, a run that was
+    ``complete`` lists the modules whose tests were all collected and selected: only there can a baseline row be called
+    missing. ``unmeasured`` are the tests that were to run there and have no row, whatever became of them, with the hash
+    of their source without the name. ``pairs`` is what was measured beside another commit, machine by machine: one session fills one, a run that was
     merged from several has several. A run against a baseline has none. ``shard`` says of a part of a suite which it is.
+    ``profiles`` are of rows that failed, and of those about which somebody asked. ``markers`` are the names of the
+    markers that tests have, but for pytest's own and ours; a test that has none is not there.
     """
 
     format: int
@@ -377,16 +422,23 @@ class Run:
     settled: tuple[Settled, ...] = ()
     pairs: tuple[Pairs, ...] = ()
     shard: Shard | None = None
+    unmeasured: dict[str, str] = field(default_factory=dict)
+    profiles: tuple[Profile, ...] = ()
+    markers: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """What the gate says of a run: a judgement per row, worst first is the reporter's business."""
+    """What the gate says of a run: a judgement per row, worst first is the reporter's business.
+
+    ``doubts`` are why nobody can tell that all is well, whatever the rows say: what whoever judges a run again found.
+    """
 
     environment: Environment
     judgements: tuple[Judgement, ...]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    doubts: tuple[str, ...] = ()
 
     def count(self, verdict: Verdict) -> int:
         """Return how many rows have this verdict."""
@@ -418,7 +470,8 @@ class Course:
     """All points of a row as columns, in the order of time: a page holds a million of them.
 
     ``places`` says which run each is of, by its number among those of the ``Past``. ``lows`` to ``highs`` are the 95 %
-    intervals of head over base, None where nothing was compared.
+    intervals of head over base, None where nothing was compared. ``references`` are what the reference workload took in
+    the same processes, None where that is not known; the column is empty where it is known of no point.
     """
 
     places: Sequence[int] = ()
@@ -426,14 +479,31 @@ class Course:
     lows: Sequence[float | None] = ()
     highs: Sequence[float | None] = ()
     verdicts: Sequence[str] = ()
+    references: Sequence[float | None] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """A value that was accepted as a row's baseline: in which commit, when (ISO), by whom and why.
+
+    ``anchor`` is the value from which a creep is measured, None where it is ``value`` itself.
+    """
+
+    commit: str
+    when: str
+    who: str
+    value: float
+    anchor: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What a report shows of earlier runs, the oldest first, and what became of each row."""
+    """What a report shows of earlier runs, the oldest first, what became of each row, and what was accepted of it."""
 
     runs: tuple[PastRun, ...] = ()
     courses: Mapping[Key, Course] = field(default_factory=dict)
+    accepts: Mapping[Key, Sequence[Accept]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,10 +512,11 @@ class Change:
 
     ``create`` adds a row, ``fix`` replaces one that the run contradicts, ``update`` tightens one that improved or
     refreshes one that is stale or could not be compared, ``rename`` gives one to the test that has another name now,
-    ``trim`` removes one whose test is gone. Of a renamed test ``old`` has the key that it had.
+    ``trim`` removes one whose test is gone. ``complete`` adds what a row of before there was a ``body`` does not have, and
+    leaves the rest as it is. Of a renamed test ``old`` has the key that it had.
     """
 
-    kind: Literal["create", "fix", "update", "rename", "trim"]
+    kind: Literal["create", "fix", "update", "rename", "trim", "complete"]
     key: Key
     old: BaselineRow | None
     new: BaselineRow | None

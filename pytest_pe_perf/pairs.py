@@ -25,7 +25,8 @@ from pytest_pe_perf.measure.paired.canary import CANARY
 from pytest_pe_perf.measure.paired.controller import START_UP, Controller, Pass, Progress
 from pytest_pe_perf.measure.paired.process import Side, moved
 from pytest_pe_perf.measure.paired.trees import Against, Sides, Suite, Trees, check_files
-from pytest_pe_perf.model import Judgement, Key, PairedRow, Pairs, Row, Skipped, Unread, Verdict
+from pytest_pe_perf.model import Judgement, Key, PairedRow, Pairs, Profile, Row, Skipped, Unread, Verdict
+from pytest_pe_perf.profile import ask
 
 # Pairs of fresh processes of the first pass; how many measure a suspect again follows from how they scatter.
 RESTARTS = 4
@@ -69,15 +70,18 @@ class Comparer:
     say: Callable[[str], None]
     show: Callable[[str, Progress | None], None] = lambda _title, _progress: None
 
-    def compare(self, tests: Sequence[str], *, memory: bool = True) -> Comparison:
-        """Return what is to be said of ``tests``.
+    def compare(self, tests: Sequence[str], *, times: bool = True, memory: bool = True) -> Comparison:
+        """Return what is to be said of the ``times`` and the ``memory`` of ``tests``.
 
         Raises:
             SidesError: a side imported the other's code after all.
             SideError: a side cannot even begin.
 
         """
-        first = self._controller("screening").measure(tests, RESTARTS)
+        if times:
+            first = self._controller("screening").measure(tests, RESTARTS)
+        else:  # once, untimed, to see what each side imports
+            first = self._controller("checking").measure(tests, 1, only=frozenset())
         self._check(first)
         rows, canaries = _apart(_paired_rows(first))
         doubtful = suspects(rows)
@@ -108,6 +112,24 @@ class Comparer:
             {**weighed.broken, **second.broken, **first.broken},
             judged.notes,
         )
+
+    def profile(self, keys: Sequence[Key]) -> tuple[Profile, ...]:
+        """Look where the time or the memory of rows goes, on one side after the other."""
+        self.say(f"pe-perf: looking where {'1 row goes' if len(keys) == 1 else f'{len(keys)} rows go'} on both sides")
+        environ = self.controller.layout_environ()
+
+        def look(side: Side) -> fresh.Answer:
+            patience = fresh.Patience(START_UP, self.patience)
+            return ask.look(
+                side.command,
+                keys,
+                folder=side.folder,
+                room=self.workspace,
+                patience=patience,
+                environ=side.environ(environ),
+            )
+
+        return ask.of_both(keys, look(self.sides.base), look(self.sides.head))
 
     def _controller(self, title: str) -> Controller:
         return replace(self.controller, progress=lambda progress: self.show(title, progress))
@@ -162,10 +184,15 @@ class Comparer:
 
         def weigh(side: Side) -> fresh.Answer:
             patience = fresh.Patience(START_UP, self.patience)
-            place = {"folder": side.folder, "room": self.workspace.path}
             try:
                 return fresh.weigh(
-                    side.command, tests, **place, patience=patience, environ=side.environ(environ), watch=watch
+                    side.command,
+                    tests,
+                    folder=side.folder,
+                    room=self.workspace.path,
+                    patience=patience,
+                    environ=side.environ(environ),
+                    watch=watch,
                 )
             except fresh.FreshProcessError as error:
                 return fresh.Answer((), tuple(Skipped(test, str(error)) for test in tests))

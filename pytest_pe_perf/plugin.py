@@ -32,6 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--pe-perf-reason", metavar="TEXT", help="why rows may get worse, kept in the baseline")
     group.addoption("--pe-perf-time", metavar="DURATION", help='time of a latency measurement, for example "2 s"')
     group.addoption("--pe-perf-shard", metavar="I/N", help="the I-th of N parts of the suite; then: pe-perf merge")
+    group.addoption(
+        "--pe-perf-profile", action="store_const", const="always", help="look where time and memory go, whatever fails"
+    )
     group.addoption("--pe-perf-strict", action="store_true", default=None, help="also fail where the gate cannot tell")
     group.addoption("--pe-perf-baselines", metavar="DIR", help="folder of the baselines (default: baselines)")
     group.addoption("--pe-perf-report", metavar="FILE", help="HTML report (default: .pe-perf/report.html)")

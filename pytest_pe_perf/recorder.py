@@ -14,6 +14,7 @@ from pytest_pe_perf.measure.loop import MIN_READINGS, Readings
 from pytest_pe_perf.measure.memory import MemoryProbe
 from pytest_pe_perf.measure.startup import import_time
 from pytest_pe_perf.model import Budget, Key, Row, Sample, Skipped
+from pytest_pe_perf.profile.stacks import Seen
 
 __tracebackhide__ = True  # see measure.call
 T = TypeVar("T")
@@ -220,6 +221,11 @@ class Recorder:
     def skip(self, test: str, why: str) -> None:
         """Note that a performance test gave no number."""
         self.skipped[test] = Skipped(test, why)
+
+    @property
+    def seen_so_far(self) -> tuple[Seen, ...]:
+        """What was asked for as a profile."""
+        return ()
 
     def rows_of(self, test: str) -> list[Row]:
         """Return the rows that ``test`` measured."""

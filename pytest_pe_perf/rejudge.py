@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pytest_pe_perf.errors import RunFileError
-from pytest_pe_perf.judge.accept import Entries, accept_covered, remark
+from pytest_pe_perf.judge.accept import Entries, with_entries
 from pytest_pe_perf.judge.gate import gate
 from pytest_pe_perf.judge.pairs_gate import gate_pairs
 from pytest_pe_perf.judge.stale import YOUNG, Age
@@ -33,10 +33,8 @@ def rejudge(run: Run, baseline: Mapping[Key, BaselineRow], entries: Entries, age
 
     """
     report = gate_of(run, baseline, age)
-    judgements = accept_covered(report.judgements, entries)
     unseen = {item.test for item in run.skipped}
-    said = remark(judgements, entries, not_judged=unseen, complete=run.complete)
-    return Rejudged(replace(report, judgements=judgements, notes=(*report.notes, *said.notes)), said.stale)
+    return Rejudged(*with_entries(report, entries, not_judged=unseen, complete=run.complete))
 
 
 def gate_of(run: Run, baseline: Mapping[Key, BaselineRow], age: Age = YOUNG) -> GateReport:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from pytest_pe_perf.model import METRICS, Budget, Key, PackedRestart, PackedRow, Row, Run, Sample, Verdict
+from pytest_pe_perf.model import METRICS, Budget, Key, PackedRestart, PackedRow, Profile, Row, Run, Sample, Verdict
+from pytest_pe_perf.profile.check import MOST_PROFILES, flaws
 
 # What can be said of a row that has no readings.
 _WITHOUT_READINGS = (Verdict.INCONCLUSIVE, Verdict.NOT_COMPARABLE, Verdict.NEW, Verdict.MISSING)
@@ -43,6 +44,17 @@ def check_run(run: Run) -> None:
             if item.verdict not in _WITHOUT_READINGS:
                 raise Impossible(f"the {item.key.metric} of {item.key.label} is {item.verdict} without a reading")
     _check_once((*(packed.key for part in run.pairs for packed in part.rows), *_unread_and_counted(run)))
+    _check_profiles(run.profiles)
+
+
+def _check_profiles(profiles: tuple[Profile, ...]) -> None:
+    if len(profiles) > MOST_PROFILES:
+        raise Impossible(f"there are {len(profiles)} profiles, more than any run has")
+    for profile in profiles:
+        _check_metric(profile.key)
+        for flaw in flaws(profile):
+            raise Impossible(f"the profile of the {profile.key.metric} of {profile.key.label} {flaw}")
+    _check_once(profile.key for profile in profiles)
 
 
 def _unread_and_counted(run: Run) -> Iterable[Key]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from .errors import RunFileError
 from .files import write_atomically
-from .model import RUN_FORMAT, GateReport, Judgement, Pairs, Run
+from .model import RUN_FORMAT, GateReport, Judgement, Pairs, Profile, Run
 
 # A file comes from anywhere. The readings of 100 pairs of tests are 2 to 3 MB; this is room for thousands of them.
 LARGEST = 256 * 1024 * 1024
@@ -28,15 +29,16 @@ class RunFile:
 
 def encode(run: Run, report: GateReport) -> bytes:
     """Return the bytes of a run file. A ratio against zero, which JSON has no word for, becomes null."""
-    content = RunFile(replace(run, pairs=()), report.judgements, report.notes)
+    content = RunFile(replace(run, pairs=(), profiles=()), report.judgements, report.notes)
     text = msgspec.json.format(msgspec.json.encode(content), indent=1)
     # Within a text of JSON the quotes would be escaped, so that this stands there once.
-    return text.replace(b'"pairs": []', b'"pairs": ' + _lines(run.pairs), 1) + b"\n"
+    text = text.replace(b'"pairs": []', b'"pairs": ' + _lines(run.pairs), 1)
+    return text.replace(b'"profiles": []', b'"profiles": ' + _lines(run.profiles), 1) + b"\n"
 
 
-def _lines(pairs: tuple[Pairs, ...]) -> bytes:
+def _lines(content: tuple[Pairs, ...] | tuple[Profile, ...]) -> bytes:
     """Return thousands of numbers with a line for each row, not for each of them."""
-    return msgspec.json.encode(pairs).replace(b'{"key":', b'\n{"key":')
+    return msgspec.json.encode(content).replace(b'{"key":', b'\n{"key":')
 
 
 def write_run(path: Path, run: Run, report: GateReport) -> None:
@@ -64,6 +66,20 @@ def read_run(path: Path) -> Run:
         return msgspec.json.decode(data, type=_Content).run
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunFileError(f"{path} is not a run file: {error}; make one with: pytest --pe-perf") from error
+
+
+def judgement_from(entry: dict[str, Any]) -> Judgement:
+    """Return a judgement as ``encode`` wrote it: its ratios against zero are null there.
+
+    Raises:
+        msgspec.ValidationError: it is none.
+
+    """
+    comparison = entry.get("comparison")
+    if isinstance(comparison, dict):
+        finite = {name: math.inf if value is None else value for name, value in comparison.items()}
+        entry = {**entry, "comparison": finite}
+    return msgspec.convert(entry, Judgement)
 
 
 def _bytes(path: Path) -> bytes:

@@ -74,7 +74,7 @@ def name_of(tests: Iterable[str]) -> str:
 def shard_of(share: Share, suite: Iterable[str], settings: Settings, complete: Iterable[str]) -> Shard:
     """Return what a run says of itself that measured ``share`` of ``suite``, all the selected performance tests.
 
-    ``complete`` are the modules of which it has measured its whole share.
+    ``complete`` are the modules of which it was to run its whole share.
     """
     tests = set(suite)
     deciding = {name: str(getattr(settings, name)) for name in _DECIDING}
@@ -214,7 +214,10 @@ def _whole(parts: Sequence[_Part], complete: frozenset[str]) -> Whole:
         skipped=tuple(item for run in runs for item in run.skipped),
         # Of a deleted module every session says that it is whole, whatever its share.
         complete=tuple(sorted(complete.union(*(run.complete for run in runs)))),
+        unmeasured={test: body for run in runs for test, body in run.unmeasured.items()},
         settled=tuple(item for run in runs for item in run.settled),
+        profiles=tuple(profile for run in runs for profile in run.profiles),
+        markers={test: names for run in runs for test, names in run.markers.items()},
         # A session that had nothing to measure has no canaries: they say nothing of the others.
         pairs=tuple(one for one in pairs if one != Pairs()) or pairs[:1],
         shard=None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import platform
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from pytest_pe_perf.measure.paired import canary, imports
 from pytest_pe_perf.measure.paired.wire import Collected, Ended, Finished, Go, Talk, Test
 from pytest_pe_perf.measure.paired.worker import PairedRecorder
 from pytest_pe_perf.measuring import Measuring, measures, why_nothing
+from pytest_pe_perf.model import Key
 from pytest_pe_perf.recorder import Recorder
 from pytest_pe_perf.source import source_hash
 
@@ -25,9 +28,14 @@ __tracebackhide__ = hidden  # see measure.call
 class Fresh(Measuring):
     """Measures the tests of a request alone and hands the rows over in a file."""
 
-    def __init__(self, settings: Settings, request: fresh.Request) -> None:
+    def __init__(self, settings: Settings, request: fresh.Request, rootdir: Path) -> None:
         # Beside the answer: who asked removes that folder, also where a test ends this process.
-        self.recorder = Recorder(memory_only=request.memory_only, room=os.path.dirname(request.out))  # noqa: PTH120
+        room = os.path.dirname(request.out)  # noqa: PTH120
+        self.recorder = (
+            _profiling(request.profile, rootdir, room)
+            if request.profile
+            else Recorder(memory_only=request.memory_only, room=room)
+        )
         super().__init__(settings, self.recorder)
         self.request = request
 
@@ -39,21 +47,21 @@ class Fresh(Measuring):
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Hand over what was weighed so far, and which test may break the process."""
-        if self.request.memory_only:
+        if self.request.step_by_step:
             self._hand_over(nodeid)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self) -> None:
         """Hand over what was weighed so far: this test has not broken the process."""
-        if self.request.memory_only:
+        if self.request.step_by_step:
             self._hand_over()
 
     def after_call(self, item: pytest.Item, seconds: float) -> None:  # noqa: ARG002
         """Note why a test gave no number."""
         self.done.add(item.nodeid)
         if not self.recorder.rows_of(item.nodeid):
-            # Most tests have nothing to weigh.
-            self.recorder.skip(item.nodeid, "" if self.request.memory_only else why_nothing(item))
+            # Most tests have nothing to weigh, and who looks measures nothing.
+            self.recorder.skip(item.nodeid, "" if self.request.step_by_step else why_nothing(item))
 
     def pytest_sessionfinish(self) -> None:
         """Hand over what was measured."""
@@ -64,7 +72,14 @@ class Fresh(Measuring):
 
     def _hand_over(self, running: str = "") -> None:
         rows, skipped = tuple(self.recorder.rows.values()), tuple(self.recorder.skipped.values())
-        fresh.answer(self.request, fresh.Answer(rows, skipped, running))
+        fresh.answer(self.request, fresh.Answer(rows, skipped, running, seen=self.recorder.seen_so_far))
+
+
+def _profiling(wanted: Iterable[Key], rootdir: Path, room: str) -> Recorder:
+    from pytest_pe_perf.profile.bench import ProfilingRecorder
+    from pytest_pe_perf.profile.places import Places
+
+    return ProfilingRecorder(room=room, wanted=frozenset(wanted), places=Places(rootdir))
 
 
 class Side(Measuring):

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_pe_perf.config import Settings
 from pytest_pe_perf.environment import context
 from pytest_pe_perf.errors import PePerfError
 from pytest_pe_perf.judge.accept import accept_covered
-from pytest_pe_perf.judge.compare import BASELINE_PROCESSES, DECIDING_PROCESSES, suspected
-from pytest_pe_perf.judge.gate import gate, judged, module_of, renamed_rows
+from pytest_pe_perf.judge.compare import BASELINE_PROCESSES, DECIDING_PROCESSES, cannot_fail, slow_reference, suspected
+from pytest_pe_perf.judge.gate import gate, judged, module_of, settles
+from pytest_pe_perf.judge.renames import Renames, find, same_benchmark
 from pytest_pe_perf.judge.stale import YOUNG, Age, interpreter_of
 from pytest_pe_perf.measure import fresh
 from pytest_pe_perf.measure.memory import TRACKER_BUSY
-from pytest_pe_perf.model import METRICS, RUN_FORMAT, BaselineRow, Judgement, Key, Row, Run, Settled, Verdict
+from pytest_pe_perf.measure.speed import MachineSpeed
+from pytest_pe_perf.model import METRICS, RUN_FORMAT, BaselineRow, Judgement, Key, Profile, Row, Run, Settled, Verdict
+from pytest_pe_perf.report.progress import START_UP, rough_time
 from pytest_pe_perf.session import Outcome, Session
+
+if TYPE_CHECKING:
+    from pytest_pe_perf.pairs import Comparer
 
 # A fresh process may take this many times as long as the first one, besides the patience that the user has.
 PATIENCE = 10.0
@@ -32,8 +40,7 @@ class StoredSession(Session):
     """Compares with the baseline of this environment; ``update`` accepts what it measured, for ``reason``.
 
     ``beside`` are the settings of a comparison of two commits, by which a suspicion is settled. ``age`` are the rows of
-    the baseline that are old. ``renamed`` are the baseline rows of tests that have other names now; which these are is
-    only known when all tests have run, and None until then.
+    the baseline that are old. ``renames`` are the tests of this suite that have other names in the baseline.
     """
 
     beside: Settings = field(kw_only=True)
@@ -43,8 +50,8 @@ class StoredSession(Session):
     baseline: dict[Key, BaselineRow] = field(default_factory=dict)
     settled: dict[Key, Settled] = field(default_factory=dict)
     age: Age = YOUNG
-    renamed: Mapping[Key, BaselineRow] | None = None
-    _tests: frozenset[str] = frozenset()
+    renames: Renames = field(default_factory=Renames)
+    machine: MachineSpeed = field(default_factory=MachineSpeed)
     _unsettled: dict[Key, str] = field(default_factory=dict)
 
     @property
@@ -78,9 +85,13 @@ class StoredSession(Session):
         others = () if self.baseline else environments(self.baselines)
         return (f"there are baselines of other environments: {', '.join(others)}",) if others else ()
 
-    def prepare(self, tests: Sequence[str]) -> None:
-        """Remember which tests are going to run."""
-        self._tests = frozenset(tests)
+    def prepare(self, tests: Mapping[str, str], complete: Iterable[str]) -> None:
+        """Find out which of ``tests`` have other names in the baseline; a module that was deleted is complete, too."""
+        modules = {module_of(key.test) for key in self.baseline}
+        deleted = {module for module in modules if not (self.rootdir / module).exists()}
+        super().prepare(tests, deleted.union(complete))
+        gone = [key for key in self.baseline if module_of(key.test) in self.complete]
+        self.renames = find(tests, self.baseline, gone)
 
     def measured(self, test: str) -> bool:
         """Whether there is a row of ``test``."""
@@ -88,6 +99,7 @@ class StoredSession(Session):
 
     def settle(self, test: str) -> tuple[Judgement, ...]:
         """Judge the rows of ``test``, with fresh processes as long as these could turn a suspicion into a verdict."""
+        self._ask_machine(test)
         judgements = self._judge(test)
         for _ in range(TURNS):
             suspected = [judgement.key for judgement in judgements if self._is_to_settle(judgement)]
@@ -105,12 +117,20 @@ class StoredSession(Session):
                 break
         return judgements
 
+    def _ask_machine(self, test: str) -> None:
+        """Find out whether the machine is slow, where the reference workload was while ``test`` was measured."""
+        for row in self.recorder.rows_of(test):
+            base = self._base(row)
+            if base is not None and METRICS[row.key.metric].assume == "noisy" and slow_reference(row, base):
+                now = self.machine.now()
+                self.recorder.rows[row.key] = replace(
+                    row, samples=tuple(replace(sample, machine=now) for sample in row.samples)
+                )
+
     def fails(self, judgement: Judgement) -> bool:
         """Whether the test of this judgement must fail."""
         if self.update and self._would_accept(judgement):
             return False
-        if self.renamed is None and judgement.verdict is Verdict.NEW and self._may_be_renamed(judgement.key):
-            return False  # what it is will be known, and judged, when all tests have run
         return super().fails(judgement)
 
     def _would_accept(self, judgement: Judgement) -> bool:
@@ -118,15 +138,8 @@ class StoredSession(Session):
             return bool(self.reason)
         return judgement.verdict in (Verdict.NEW, Verdict.NOT_COMPARABLE, Verdict.MISSING)
 
-    def _may_be_renamed(self, key: Key) -> bool:
-        body = self.recorder.rows[key].body
-        return bool(body) and any(
-            base.body == body for base in self.baseline.values() if base.key.test not in self._tests
-        )
-
-    def _base(self, key: Key) -> BaselineRow | None:
-        """Return what a row is held against: its row of the baseline, or that of the name that its test had."""
-        return (self.renamed or {}).get(key, self.baseline.get(key))
+    def _base(self, row: Row) -> BaselineRow | None:
+        return self.renames.base(row, self.baseline)
 
     def _judge(self, test: str) -> tuple[Judgement, ...]:
         return tuple(
@@ -136,12 +149,14 @@ class StoredSession(Session):
     def _judgement(self, row: Row) -> Judgement:
         interpreter = interpreter_of(self.environment, platform.python_version())
         settled = self.settled.get(row.key)
-        return self._explained(judged(row, self._base(row.key), settled, interpreter, self.age))
+        return self._explained(judged(row, self._base(row), settled, interpreter, self.age))
 
     def _explained(self, judgement: Judgement) -> Judgement:
         """Say of a suspicion that no pair has settled why not, and how it could be."""
         if judgement.verdict is not Verdict.INCONCLUSIVE:
             return judgement
+        if self._is_let_be(judgement):
+            return replace(judgement, reason="looks slower by less than fails a test, which was not followed up")
         why = self._unsettled.get(judgement.key)
         if why is None and self.settings.confirm == "failing" and self._suspects(judgement):
             why = f"settle it with: {_against('COMMIT', judgement.key.test)}"
@@ -152,26 +167,24 @@ class StoredSession(Session):
     def begin(self, test: str) -> None:
         """Forget what an earlier attempt at ``test`` measured in this process, and what was settled of it."""
         super().begin(test)
-        for known in (self.settled, self._unsettled):
+        for known in (self.settled, self._unsettled, self.profiles):
             for key in [key for key in known if key.test == test]:
                 del known[key]
 
     def _suspects(self, judgement: Judgement) -> bool:
-        """Whether fresh processes have left this time looking slower, whatever a baseline can prove."""
+        """Whether fresh processes have left this row looking worse, a time whatever a baseline can prove."""
         comparison, base = judgement.comparison, self.baseline.get(judgement.key)
-        return (
-            comparison is not None
-            and base is not None
-            # Beside the commit that accepted the last step of a creep nothing would be seen of the others.
-            and comparison.base == base.value
-            and comparison.tier == "stored"
-            and comparison.n >= DECIDING_PROCESSES
-            and comparison.ratio > 1 + self.recorder.rows[judgement.key].margin
-            and judgement.verdict in (Verdict.INCONCLUSIVE, Verdict.REGRESSED)
-        )
+        # Beside the commit that accepted the last step of a creep nothing would be seen of the others.
+        if comparison is None or base is None or comparison.base != base.value or comparison.n < DECIDING_PROCESSES:
+            return False
+        if comparison.tier == "counts":
+            # A count may depend on a clock, or on how many calls came before it: processes of one hour agree on that.
+            return judgement.verdict is Verdict.REGRESSED
+        slower = comparison.ratio > 1 + self.recorder.rows[judgement.key].margin
+        return slower and judgement.verdict in (Verdict.INCONCLUSIVE, Verdict.REGRESSED)
 
     def _is_to_settle(self, judgement: Judgement) -> bool:
-        """Whether a pair is asked about it: of all that look slower, or of what would fail its test."""
+        """Whether a pair is asked about it: of all that look worse, or of what would fail its test."""
         fails = judgement.verdict is Verdict.REGRESSED
         return self._suspects(judgement) and (fails or self.settings.confirm != "failing")
 
@@ -181,46 +194,107 @@ class StoredSession(Session):
 
         origins = accepted_at(self.rootdir, self.baselines, self.environment, keys)
         commits = dict.fromkeys(origin.commit for origin in origins.values() if origin.commit)
-        found = {commit: self._beside(commit, test) for commit in commits if self.settings.confirm != "never"}
+        found = {commit: self._beside(commit, test, keys) for commit in commits if self.settings.confirm != "never"}
         for key in keys:
             commit = origins[key].commit
             judgements, why = found.get(commit, ({}, origins[key].why_not or "confirm is set to never"))
             judgement = judgements.get(key)
-            if judgement is None or judgement.verdict not in (Verdict.REGRESSED, Verdict.UNCHANGED, Verdict.IMPROVED):
+            if judgement is None or not settles(judgement, self.recorder.rows[key].margin):
                 why = judgement.reason if judgement else why
                 self._unsettled[key] = f"{why}; settle it with: {_against(commit or 'COMMIT', test)}"
                 continue
-            # What the baseline suspects is slower: that it is faster beside its commit dispels the suspicion, no more.
-            word = Verdict.REGRESSED if judgement.verdict is Verdict.REGRESSED else Verdict.UNCHANGED
+            # What the baseline suspects is worse: that it is better beside its commit dispels the suspicion, no more.
+            word = Verdict.UNCHANGED if judgement.verdict is Verdict.IMPROVED else judgement.verdict
             settled = replace(judgement, verdict=word, reason=f"beside {commit[:10]}: {judgement.reason}")
             self.settled[key] = Settled(settled, self.baseline[key])
 
-    def _beside(self, commit: str, test: str) -> tuple[Mapping[Key, Judgement], str]:
-        """Return what this working tree beside ``commit`` says of ``test``, and why there is nothing where there is."""
+    def _beside(self, commit: str, test: str, keys: Sequence[Key]) -> tuple[Mapping[Key, Judgement], str]:
+        """Return what this working tree beside ``commit`` says of ``test``, and why there is nothing of ``keys``."""
+        from pytest_pe_perf.measure.paired.process import SideError
+
+        self.say(f"pe-perf: measuring {test} beside {commit[:10]}, which accepted its baseline")
+        kinds = {METRICS[key.metric].assume for key in keys}
+        try:
+            with self._comparer(commit, test) as comparer:
+                found = comparer.compare(comparer.sides.common, times="noisy" in kinds, memory="exact" in kinds)
+                self.profile(accept_covered(found.judgements, self.entries), comparer.profile)
+        except (PePerfError, SideError) as error:
+            return {}, str(error)
+        return {judgement.key: judgement for judgement in found.judgements}, found.failed.get(test, "it gave no number")
+
+    @contextlib.contextmanager
+    def _comparer(self, commit: str, test: str) -> Iterator[Comparer]:
+        """Yield what compares this working tree with ``commit``, for ``test`` alone.
+
+        Raises:
+            PePerfError: the commit cannot be had, or not be compared with.
+            SideError: it does not have the test, or this system compares no commits.
+
+        """
         from pytest_pe_perf.measure.janitor import workspace
         from pytest_pe_perf.measure.paired.process import SideError
         from pytest_pe_perf.measure.paired.refs import toplevel
         from pytest_pe_perf.measure.paired.trees import Against
         from pytest_pe_perf.pairs import open_comparer
 
-        self.say(f"pe-perf: measuring {test} beside {commit[:10]}, which accepted its baseline")
         if os.name != "posix":
-            return {}, "two commits are compared on Linux and macOS alone"
-        try:
-            against = Against(toplevel(self.rootdir), commit[:10], commit)
-            with workspace() as room:
-                comparer = open_comparer(room, against, self.place, self.beside, [test], self.say, whole=False)
-                sides = comparer.sides
-                if not sides.common:
-                    return {}, "; ".join((*sides.new.values(), *sides.changed.values()))
-                found = comparer.compare(sides.common, memory=False)
-        except (PePerfError, SideError) as error:
-            return {}, str(error)
-        return {judgement.key: judgement for judgement in found.judgements}, found.failed.get(test, "it gave no number")
+            raise SideError("base", "two commits are compared on Linux and macOS alone")
+        against = Against(toplevel(self.rootdir), commit[:10], commit)
+        with workspace() as room:
+            comparer = open_comparer(room, against, self.place, self.beside, [test], self.say, whole=False)
+            sides = comparer.sides
+            if not sides.common:
+                raise SideError("base", "; ".join((*sides.new.values(), *sides.changed.values())))
+            yield comparer
+
+    def explain(self, test: str, judgements: Sequence[Judgement]) -> None:
+        """Look where the rows of ``test`` go: beside the commits that accepted them, or here alone."""
+        self.profile(judgements, lambda keys: self._look(test, keys))
+
+    def _look(self, test: str, keys: Sequence[Key]) -> Iterator[Profile]:
+        from pytest_pe_perf.baseline.origin import accepted_at
+        from pytest_pe_perf.measure.paired.process import SideError
+
+        origins = accepted_at(self.rootdir, self.baselines, self.environment, keys)
+        for origin in dict.fromkeys(origins.values()):
+            own, why = [key for key in keys if origins[key] == origin], origin.why_not
+            if origin.commit and self.settings.confirm == "never":
+                why = "confirm is set to never"
+            elif origin.commit:
+                try:
+                    with self._comparer(origin.commit, test) as comparer:
+                        yield from comparer.profile(own)
+                    continue
+                except (PePerfError, SideError) as error:
+                    why = str(error)
+            yield from self._look_here(own, why)
+
+    def _look_here(self, keys: Sequence[Key], why: str) -> tuple[Profile, ...]:
+        from pytest_pe_perf.measure.janitor import workspace
+        from pytest_pe_perf.profile import ask
+
+        self.say(f"pe-perf: looking where {keys[0].test} goes")
+        command = self.place.command
+        limit = self.settings.timeout + PATIENCE * self.durations.get(keys[0].test, 0.0)
+        patience = fresh.Patience(limit, limit)
+        with workspace() as room:
+            seen = ask.look(
+                command.again, keys, folder=command.folder, room=room, patience=patience, environ=os.environ
+            )
+        return ask.of_head(keys, seen, why)
 
     def _needs_fresh(self, judgement: Judgement) -> bool:
         row = self.recorder.rows[judgement.key]
-        return suspected(row, judgement) or any(sample.problem == TRACKER_BUSY for sample in row.samples)
+        if any(sample.problem == TRACKER_BUSY for sample in row.samples):
+            return True
+        return suspected(row, judgement, self._base(row)) and not self._is_let_be(judgement)
+
+    def _is_let_be(self, judgement: Judgement) -> bool:
+        """Whether a first doubt is not worth fresh processes: whatever they say, nothing fails."""
+        row = self.recorder.rows[judgement.key]
+        asked_for = self.settings.confirm != "failing" or self.settings.strict or self.update
+        base = self._base(row)
+        return not asked_for and suspected(row, judgement, base) and cannot_fail(row, base, judgement)
 
     def _measure_again(self, tests: Sequence[str], keys: Iterable[Key]) -> None:
         """Add the samples of fresh processes to the rows of ``tests``; what cannot be had is the problem of ``keys``."""
@@ -252,45 +326,40 @@ class StoredSession(Session):
             kept = tuple(sample for sample in known.samples if sample.problem != TRACKER_BUSY)
             self.recorder.rows[row.key] = replace(known, samples=kept + row.samples)
 
-    def conclude(self, complete: Iterable[str]) -> Outcome:
-        """Measure new rows in fresh processes, judge the whole run, and plan the update if one was asked for.
-
-        ``complete`` are the modules whose tests were all collected and have all run.
-        """
+    def conclude(self) -> Outcome:
+        """Measure new rows in fresh processes, judge the whole run, and plan the update if one was asked for."""
         new = [key for key, row in self.recorder.rows.items() if self._is_unrecorded(row)]
         if new:
             tests = list(dict.fromkeys(key.test for key in new))
-            what = "new and stale" if self.update and self.baseline else "new"
-            self.say(f"pe-perf: measuring {len(tests)} {what} tests again in {self.settings.fresh} fresh processes")
+            kind = "new and stale" if self.update and self.baseline else "new"
+            what = f"1 {kind} test" if len(tests) == 1 else f"{len(tests)} {kind} tests"
+            seconds = self.settings.fresh * (START_UP + sum(self.durations.get(test, 0.0) for test in tests))
+            processes = f"{self.settings.fresh} fresh processes, about {rough_time(seconds)}"
+            self.say(f"pe-perf: measuring {what} again in {processes}")
             self._measure_again(tests, new)
-        gone = {module_of(key.test) for key in self.baseline if not (self.rootdir / module_of(key.test)).exists()}
+        measured = {key.test for key in self.recorder.rows}
         run = Run(
             RUN_FORMAT,
             self.started,
             self.environment,
             context(self.rootdir),
-            self._rows(),
+            tuple(self.recorder.rows[key] for key in sorted(self.recorder.rows)),
             tuple(self.recorder.skipped.values()),
-            tuple(sorted({*complete, *gone})),
+            tuple(sorted(self.complete)),
             tuple(self.settled.values()),
+            profiles=self.profiles_of_run,
+            unmeasured={test: body for test, body in self.tests.items() if test not in measured},
         )
-        self.renamed = renamed_rows(run, self.baseline)
-        for test in dict.fromkeys(key.test for key in self.renamed):
-            self.settle(test)
-        run = replace(run, rows=self._rows())
         report = gate(run, self.baseline, self.age)
         return Outcome(run, replace(report, judgements=tuple(map(self._explained, report.judgements))))
-
-    def _rows(self) -> tuple[Row, ...]:
-        return tuple(self.recorder.rows[key] for key in sorted(self.recorder.rows))
 
     def _is_unrecorded(self, row: Row) -> bool:
         """Whether the baseline has no such row, or one that is to be recorded anew, and too few processes measured it."""
         if METRICS[row.key.metric].assume == "nothing":
             return False
-        base = self.baseline.get(row.key)
+        base = self._base(row)
         ready = len(row.samples) >= BASELINE_PROCESSES or any(sample.problem for sample in row.samples)
-        return not ready and (base is None or base.source != row.source or self._to_refresh(row))
+        return not ready and (base is None or not same_benchmark(row, base) or self._to_refresh(row))
 
     def _to_refresh(self, row: Row) -> bool:
         return self.update and bool(self._judgement(row).stale)
@@ -307,8 +376,9 @@ class StoredSession(Session):
         if not self.update:
             return outcome, []
         from pytest_pe_perf.baseline.store import load
-        from pytest_pe_perf.baseline.update import apply, plan
-        from pytest_pe_perf.report.plan import lines
+        from pytest_pe_perf.baseline.update import apply, plan, renamed_tests
+        from pytest_pe_perf.history.store import follow
+        from pytest_pe_perf.report.plan import history_lines, lines
 
         report = outcome.report
         if not self.reason:  # what an entry covers waits for one
@@ -321,7 +391,9 @@ class StoredSession(Session):
             if change not in allowed
         )
         apply(allowed, self.baselines, self.environment, self.reason)
-        done = {change.key: change.kind for change in allowed}
+        pairs = renamed_tests(allowed)
+        history = history_lines(*follow(self.rootdir, self.settings.history, pairs), pairs)
+        done = {change.key: change.kind for change in allowed if change.kind != "complete"}
         judgements = tuple(
             replace(j, verdict=Verdict.ACCEPTED, reason=f"{done[j.key]}: {j.reason}") if j.key in done else j
             for j in outcome.report.judgements
@@ -329,7 +401,7 @@ class StoredSession(Session):
         # What was to be done about names and ages is done.
         notes = gate(outcome.run, load(self.baselines, self.environment), self.age.without(done)).notes
         accepted = replace(outcome, report=replace(outcome.report, judgements=judgements, notes=notes))
-        return accepted, lines(replace(everything, changes=allowed, left=everything.left + refused))
+        return accepted, [*lines(replace(everything, changes=allowed, left=everything.left + refused)), *history]
 
 
 def _against(commit: str, test: str) -> str:

@@ -54,7 +54,8 @@ def rule(run: Run, base: Committed, settings: Settings, head: str, today: date) 
     entries = Entries(settings.accept, today, settings.accept if commits else None)
     # What pairs have settled is a verdict of whoever measured, and its readings are not in the file. Nor is it their
     # business which tests there should be: base has accepted rows of them.
-    known = replace(run, settled=(), complete=tuple(sorted({module_of(key.test) for key in baseline})))
+    modules = tuple(sorted({module_of(key.test) for key in baseline}))
+    known = replace(run, settled=(), complete=modules, unmeasured={})
     ruling = _within(known, baseline, entries, settings, base)
     measured = _commit_of(run, commits)
     doubts = [_not_whole(run), _not_that_head(run, base, measured, head), _not_that_base(base, commits, measured)]

@@ -97,6 +97,8 @@ def format_change(ratio: float) -> str:
     """Return a ratio as a signed change: ``"+12.3 %"``, ``"2.1x"`` from a doubling on."""
     if not math.isfinite(ratio):
         return "new" if ratio == math.inf else "?"
+    if ratio >= 999_999.5:
+        return f"{ratio:.2e}x".replace("e+0", "e+")
     if ratio >= 2:
         return f"{ratio:.3g}x" if ratio < 999.5 else f"{ratio:.0f}x"
     return f"{(ratio - 1) * 100:+z.1f} %"

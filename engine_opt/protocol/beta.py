@@ -16,7 +16,9 @@ _LARGEST_SHAPE = 1e9
 _TINY = 1e-300  # what Lentz's method puts in the place of a zero
 _SETTLED = 1e-14  # the factors of the continued fraction approach 1 by a fifth or more a step: the rest is below this
 _CLOSE = 1e-15  # what is left out of a quantile, as a share of it
-_NEAR = 0.02  # a longer step carries too much of the rounding of the distribution into x
+# A longer step, as a share of the way to 0 or to 1, carries too much of the rounding of the distribution into x, and of
+# the series too where a shape is almost 1.
+_NEAR = 0.02
 _LEAST_P = 1e-6
 _ENOUGH_STEPS = 10_000  # ten where shapes are in the tens, some hundred where they are in the millions
 _ENOUGH_ROUNDS = 200
@@ -79,7 +81,7 @@ def beta_quantile(p: float, a: float, b: float, start: float | None = None) -> f
         found = x - step * (1.0 + step * (slope / 2.0 + step * (third / 6.0 + step * fourth / 24.0)))
         # The term left out is about step * size**2; where it is below the last bits of x, this was the last round.
         size = step * step * third
-        if size < 1.0 and abs(step) < found * min(_NEAR, _CLOSE / (size * size + _TINY)):
+        if size < 1.0 and abs(step) < min(_NEAR * found, _NEAR * (1.0 - found), _CLOSE * found / (size * size + _TINY)):
             return found
         if not low < found < high:
             found = 0.5 * (low + high)

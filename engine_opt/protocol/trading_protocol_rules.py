@@ -71,7 +71,7 @@ class TradingProtocolRulesEngine:
     between threads without a lock, or counts may be lost.
     """
 
-    __slots__ = ("_compiled", "_config", "_counts", "_own", "_validations")
+    __slots__ = ("_compiled", "_config", "_counts", "_own", "_rejected", "_validations", "_warned")
 
     def __init__(self, config: RulesConfig | None = None) -> None:
         self._config = RulesConfig() if config is None else config
@@ -80,7 +80,7 @@ class TradingProtocolRulesEngine:
         self._counts: dict[str, dict[RuleOutcome, int]] = {
             rule: dict.fromkeys(RuleOutcome, 0) for rule in self._config.names
         }
-        self._validations = 0
+        self._validations = self._warned = self._rejected = 0
 
     @property
     def config(self) -> RulesConfig:
@@ -117,7 +117,12 @@ class TradingProtocolRulesEngine:
             results, breaches, used = self._overridden(results, overrides)
         if breaches:
             blocking = tuple([result for result in breaches if self._blocks(result)])
-            verdict = _REJECTED if blocking else _WARNING
+            if blocking:
+                verdict = _REJECTED
+                self._rejected += 1
+            else:
+                verdict = _WARNING
+                self._warned += 1
         return RulesReport(
             verdict,
             verdict is not _REJECTED,
@@ -132,8 +137,17 @@ class TradingProtocolRulesEngine:
         )
 
     def stats(self) -> Mapping[str, float]:
-        """Return how many decisions there were, and of each rule: runs (not skipped), failures and errors, warnings."""
-        found: dict[str, float] = {"validations": self._validations, "compiled": len(self._compiled)}
+        """Return how many decisions there were, in all and by verdict, and the sets of compiled checks that are held.
+
+        Of each rule: runs (not skipped), failures and errors, warnings.
+        """
+        found: dict[str, float] = {
+            "validations": self._validations,
+            "compiled": len(self._compiled),
+            f"verdicts.{_APPROVED}": self._validations - self._warned - self._rejected,
+            f"verdicts.{_WARNING}": self._warned,
+            f"verdicts.{_REJECTED}": self._rejected,
+        }
         for rule, counts in self._counts.items():
             found[f"{rule}.runs"] = self._validations - counts[RuleOutcome.SKIP]
             found[f"{rule}.failures"] = counts[RuleOutcome.FAIL] + counts[RuleOutcome.ERROR]

@@ -50,7 +50,8 @@ class _Unknown(Exception):  # noqa: N818
 def accepted_at(rootdir: Path, folder: Path, environment: Environment, keys: Iterable[Key]) -> dict[Key, Origin]:
     """Return for each key the commit in which its baseline row got the numbers that it has in the working tree.
 
-    A row keeps its commit when its neighbours change, when only its reason is edited, and when its file is renamed.
+    A row keeps its commit when its neighbours change, when only its reason is edited, when it gets the hash of its body,
+    and when its file is renamed.
     The repository is the one that the baselines stand in. Where git cannot tell, the origin says why.
 
     Raises:
@@ -239,8 +240,8 @@ def _name_of(key: Key) -> _Name:
 
 
 def _same(old: _Row | None, new: _Row) -> bool:
-    """Whether both are one acceptance: a reason that is written better later accepts nothing."""
-    return old is not None and {**old, "reason": ""} == {**new, "reason": ""}
+    """Whether both are one acceptance: a reason that is written better later accepts nothing, nor does a hash."""
+    return old is not None and {**old, "reason": "", "body": ""} == {**new, "reason": "", "body": ""}
 
 
 def _git(folder: Path, *arguments: str, stdin: str = "") -> bytes:

@@ -72,6 +72,8 @@ def plan(run: Run, report: GateReport, baseline: Mapping[Key, BaselineRow], only
             outcome = unfit(rows[key], fastest) or outcome
         if base is not None and judgement.renamed_from:
             outcome = _moved(outcome, rows[key], base)
+        if base is not None and not isinstance(outcome, Change) and _can_complete(base, rows[key]):
+            changes.append(Change("complete", key, base, replace(base, body=rows[key].body)))
         if outcome is None:
             unchanged += 1
         elif isinstance(outcome, Change):
@@ -150,7 +152,7 @@ def apply(changes: Iterable[Change], folder: Path, environment: Environment, rea
         if change.old is not None:
             rows.pop(change.old.key, None)
         if change.new is not None:
-            kept = change.new.reason if change.kind == "rename" else ""
+            kept = change.new.reason if change.kind in ("rename", "complete") else ""
             rows[change.key] = replace(change.new, reason=reason if change.worse else kept)
     keys = [key for change in changes for key in (change.key, change.old.key if change.old else change.key)]
     touched: dict[str, list[BaselineRow]] = {module_of(key.test): [] for key in keys}
@@ -200,6 +202,17 @@ def _moved(outcome: Change | str | None, row: Row, base: BaselineRow) -> Change 
     if outcome and parameters(base.key.test) != parameters(row.key.test):
         return outcome
     return Change("rename", row.key, base, replace(taken_over(row, base), body=row.body))
+
+
+def renamed_tests(changes: Iterable[Change]) -> dict[str, str]:
+    """Return the new name of each test that has one by these changes, by its old name."""
+    moved = ((change.old.key.test, change.key.test) for change in changes if change.old is not None)
+    return {old: new for old, new in moved if old != new}
+
+
+def _can_complete(base: BaselineRow, row: Row) -> bool:
+    """Whether the hash of the source without the name can be added to the row: what it says is no question of time."""
+    return not base.body and bool(row.body) and base.key == row.key and base.source == row.source
 
 
 def _worse(row: Row, base: BaselineRow) -> bool:

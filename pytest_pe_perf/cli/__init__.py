@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import click
@@ -19,6 +20,7 @@ from .history import history
 from .import_ import import_runs
 from .init import init
 from .merge import merge
+from .pull_request import pull_request
 from .report import report
 from .selftest import selftest
 from .update import update
@@ -41,6 +43,7 @@ cli.add_command(compare)
 cli.add_command(gate)
 cli.add_command(merge)
 cli.add_command(report)
+cli.add_command(pull_request)
 cli.add_command(history)
 cli.add_command(import_runs)
 cli.add_command(export)
@@ -53,7 +56,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        cli(prog_name="pe-perf")
+        # Click knows whether somebody watches, and not https://no-color.org; None leaves it to click.
+        cli(prog_name="pe-perf", color=False if os.environ.get("NO_COLOR") else None)
     except (PePerfError, OSError) as error:
         click.echo(f"pe-perf: {error}", err=True)
         sys.exit(UNREADABLE)

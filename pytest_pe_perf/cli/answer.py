@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,8 +18,12 @@ PASSED, REGRESSED, COULD_NOT_TELL = 0, 1, 3
 _STYLES = {"bold": "bold", "light": "dim"}
 
 
-def doubts_of(report: GateReport, stale: Sequence[str], *, strict: bool) -> list[str]:
-    """Return why nobody can tell from ``report`` that all is well; ``strict``: also where a row could not be judged."""
+def doubted(report: GateReport, stale: Sequence[str], *, strict: bool, doubts: Sequence[str] = ()) -> GateReport:
+    """Return ``report`` with ``doubts``, and those that it gives itself; ``strict``: also where a row is left open."""
+    return replace(report, doubts=(*doubts, *_doubts(report, stale, strict=strict)))
+
+
+def _doubts(report: GateReport, stale: Sequence[str], *, strict: bool) -> list[str]:
     from pytest_pe_perf.report.wording import compared, left_open
 
     found = [] if any(map(compared, report.judgements)) else ["nothing was compared"]
@@ -34,11 +39,11 @@ def doubts_of(report: GateReport, stale: Sequence[str], *, strict: bool) -> list
     return found
 
 
-def status_of(report: GateReport, doubts: Iterable[str]) -> int:
+def status_of(report: GateReport) -> int:
     """Return the exit status: a row that fails decides, and a doubt keeps the others from passing."""
     if any(judgement.fails for judgement in report.judgements):
         return REGRESSED
-    return COULD_NOT_TELL if any(doubts) else PASSED
+    return COULD_NOT_TELL if report.doubts else PASSED
 
 
 def say(lines: Iterable[Line], doubts: Iterable[str]) -> None:

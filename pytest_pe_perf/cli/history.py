@@ -37,7 +37,8 @@ _AT_ONCE = 100
 def history(context: click.Context, changes: bool, last: int | None, as_json: bool) -> None:
     """Show earlier runs, and what became of tests over time.
 
-    Which history that is says the setting `history`: a file, a PostgreSQL database, or a branch of git.
+    Which history that is says the setting `history`: a file, a PostgreSQL database, or a branch of git. Changes of times
+    are searched at one speed of the machine, where every run says how fast that was.
 
     Exit status: 0 shown, 2 usage or a history that cannot be read, 3 there is nothing to show. A change of level is a
     finding and fails nothing: the exit status is 0 with it and without.
@@ -321,18 +322,19 @@ def _show_changes(last: int, as_json: bool) -> None:
 def _changes(store: HistoryStore, last: int) -> Iterator[tuple[str, Found]]:
     """Yield each row with where it changed, in each environment by itself, and apart from what other programs measured.
 
-    So no change is where a row went on elsewhere, and machines that take turns do not hide one.
+    So no change is where a row went on elsewhere, and machines that take turns do not hide one. Times are compared at one
+    speed of the machine, where it is known of all runs.
     """
     from pytest_pe_perf.history.record import IMPORTED
-    from pytest_pe_perf.judge.changepoint import creeps, level_changes
+    from pytest_pe_perf.judge.changepoint import told
+    from pytest_pe_perf.report.course import steadied
     from pytest_pe_perf.report.trend import Found
 
     for environment, one in _trends(store, (), None, last):
         for imported in (True, False):
             points = tuple(point for point in one.points if (point.verdict == IMPORTED) is imported)
-            values = [point.value for point in points]
-            changes = level_changes(values)
-            yield environment, Found(one.key, points, changes, creeps(values, changes=changes))
+            values = steadied([point.value for point in points], [point.reference for point in points])
+            yield environment, Found(one.key, points, *told(values))
 
 
 def _in_words(found: Found) -> Iterator[tuple[str, str]]:

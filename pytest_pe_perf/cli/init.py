@@ -42,16 +42,22 @@ _STYLES = {"+": "green", "-": "red", "@": "cyan"}
     show_default=True,
     help="Whose workflow is written; auto: by the address of origin, or else by the files that are there.",
 )
+@click.option(
+    "--forks",
+    is_flag=True,
+    help="On GitHub: a job without rights measures, and another one, which runs no code of the pull request, judges.",
+)
 @click.option("--yes", is_flag=True, help="Write without asking.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written and write nothing.")
 @click.option("--force", is_flag=True, help="Overwrite a workflow that is not as it would be written now.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON and nothing else; asks nothing.")
-def init(ci: str, yes: bool, dry_run: bool, force: bool, as_json: bool) -> None:
+def init(ci: str, forks: bool, yes: bool, dry_run: bool, force: bool, as_json: bool) -> None:
     """Set this project up for the gate: settings, what git should know, and a workflow for pull requests.
 
     It shows what it would change, as a diff, and asks. Settings are added to pyproject.toml, .gitignore and
     .gitattributes where they are missing; nothing that stands there is changed. A workflow that you have changed is left
-    alone. Outside of a git repository only the settings are written.
+    alone. Outside of a git repository only the settings are written. Where people send pull requests from forks, give
+    --forks once; from then on the files say so.
 
     Exit status: 0 done, nothing to do, or declined, 2 usage, or something that cannot be read or written.
     """
@@ -59,7 +65,7 @@ def init(ci: str, yes: bool, dry_run: bool, force: bool, as_json: bool) -> None:
 
     systems = _SYSTEMS[ci]
     where = _look(Path.cwd())
-    planned = _plan(where, systems, force=force)
+    planned = _plan(where, systems, force=force, forks=forks)
     if not as_json:
         _show(where, planned)
     _refuse_odd_places(where, planned.writes)
@@ -71,7 +77,7 @@ def init(ci: str, yes: bool, dry_run: bool, force: bool, as_json: bool) -> None:
         if not click.confirm(f"Write {_count(planned.writes)}?"):
             click.echo("Nothing was written.")
             return
-        if _plan(_look(Path.cwd()), systems, force=force) != planned:
+        if _plan(_look(Path.cwd()), systems, force=force, forks=forks) != planned:
             raise UsageError("nothing was written, because the files have changed while you were asked; run it again")
     written = () if dry_run else _write(where, planned.writes)
     if as_json:
@@ -172,14 +178,15 @@ def _origin(top: Path) -> str:
         raise UsageError(f"git cannot say where origin is: {error}") from error
 
 
-def _plan(where: _Place, systems: Sequence[System] | None, *, force: bool) -> Plan:
+def _plan(where: _Place, systems: Sequence[System] | None, *, force: bool, forks: bool) -> Plan:
     from importlib.resources import files
 
     from .scaffold import plan
 
     templates = files(__package__) / "templates"
-    texts = {name: (templates / f"{name}.yml.j2").read_text(encoding="utf-8") for name in ("github", "gitlab")}
-    return plan(where.project, systems, texts, force=force)
+    names = ("github", "judge", "gitlab")
+    texts = {name: (templates / f"{name}.yml.j2").read_text(encoding="utf-8") for name in names}
+    return plan(where.project, systems, texts, force=force, forks=forks)
 
 
 # --- writing -------------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import msgspec
 
 from pytest_pe_perf.errors import RunFileError
 from pytest_pe_perf.model import METRICS, Budget, Comparison, GateReport, Judgement, Run
+from pytest_pe_perf.runfile import judgement_from
 
 from .project import read_run
 
@@ -36,22 +36,12 @@ def read_judged(path: Path) -> tuple[Run, GateReport]:
         said = msgspec.json.decode(path.read_bytes(), type=_Said)
         if said.judgements is None:
             raise RunFileError(f"{path} holds a run without verdicts; make one that has them with: pytest --pe-perf")
-        judgements = tuple(msgspec.convert(_finite(entry), Judgement) for entry in said.judgements)
-        datetime.fromisoformat(run.started)
+        judgements = tuple(map(judgement_from, said.judgements))
     except (OSError, ValueError, RecursionError) as error:
         raise RunFileError(f"{path} is not a run file: {error}; make one with: pytest --pe-perf") from error
     for wrong in _wrong(judgements):
         raise RunFileError(f"{path}: {wrong}; make a new file with: pytest --pe-perf")
     return run, GateReport(run.environment, judgements, run.skipped, said.notes)
-
-
-def _finite(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return a judgement with the ratios that JSON has no word for: those against zero."""
-    comparison = entry.get("comparison")
-    if not isinstance(comparison, dict):
-        return entry
-    ratios = {name: math.inf for name in _RATIOS if name in comparison and comparison[name] is None}
-    return {**entry, "comparison": {**comparison, **ratios}}
 
 
 _RATIOS = ("ratio", "low", "high", "threshold", "detectable")

@@ -44,7 +44,7 @@ def merge(run_files: Sequence[Path], output: Path | None, strict: bool, as_json:
     one session would have judged them: by the settings, the baselines and the accept entries that stand here.
 
     A baseline holds for one environment. Where shards were measured in several, each is held against its own, and there
-    is a run file for each, whose name ends with the environment's.
+    is a run file for each, whose name ends with the environment's. `pe-perf report` shows such a file in other formats.
 
     Exit status: 0 passed, 1 regressed, 2 usage, unreadable input or not all shards of one suite, 3 could not tell.
     """
@@ -65,15 +65,15 @@ def merge(run_files: Sequence[Path], output: Path | None, strict: bool, as_json:
     files = _files(wholes, output or root / settings.json, run_files)
     own = [report] if len(wholes) == 1 else [replace(one, notes=(*one.notes, *notes)) for one in reports]
     write_all_atomically({path: encode(run, one) for (path, run), one in zip(files, own, strict=True)})
-    doubts = answer.doubts_of(report, stale, strict=strict or settings.strict)
-    status = answer.status_of(report, doubts)
+    report = answer.doubted(report, stale, strict=strict or settings.strict)
+    status = answer.status_of(report)
     if as_json:
         answer.say_json(
             {
                 "status": status,
                 "result": "; ".join(result(report, commits).found),
                 "environments": [whole.run.environment for whole in wholes],
-                "doubts": doubts,
+                "doubts": report.doubts,
                 "judgements": report.judgements,
                 "skipped": report.skipped,
                 "notes": report.notes,
@@ -81,7 +81,7 @@ def merge(run_files: Sequence[Path], output: Path | None, strict: bool, as_json:
             }
         )
     else:
-        answer.say(summary(report, files[0][1], width=answer.width(), hints=len(wholes) == 1), doubts)
+        answer.say(summary(report, files[0][1], width=answer.width(), hints=len(wholes) == 1), report.doubts)
         for path, _ in files:
             click.echo(f"wrote {path}")
     sys.exit(status)

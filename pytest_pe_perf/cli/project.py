@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from pytest_pe_perf.errors import RunFileError
@@ -44,8 +45,11 @@ def read_run(path: Path) -> Run:
     try:
         run = runfile.read_run(path)
         check_run(run)
+        datetime.fromisoformat(run.started)
     except RunFileError as error:
         raise RunFileError(printable(error.args[0])) from error
+    except ValueError as error:
+        raise RunFileError(printable(f"{path} is not a run file: {error}; make one with: pytest --pe-perf")) from error
     except Impossible as error:
         raise RunFileError(printable(f"{path}: {error}")) from error
     return run

@@ -42,6 +42,14 @@ _PLAIN = re.compile(r"(?![/-])(?!.*\.\.)[\w.+/-]+", re.ASCII)
 _IGNORED = re.compile(r"!?(?:\*\*)?/?\.pe-perf(?:/\**)?")
 _HOST = re.compile(r"[a-z][a-z+.-]*://(?:[^@/]*@)?([^/:]+)|(?:[^@/:]+@)?([^/:]+):", re.IGNORECASE)
 
+# The actions that workflows use: a tag can be moved, a commit cannot.
+PINS = {
+    "checkout": "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1",
+    "python": "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97 # v7.0.0",
+    "upload": "actions/upload-artifact@bbbca2ddaa5d8feaa63e36b76fdaad77386f024f # v7.0.0",
+    "download": "actions/download-artifact@3e5f45b2cfb9172054b4087a40e8e0b5a5461e7c # v8.0.1",
+}
+
 System = Literal["github", "gitlab"]
 # And where the job of each stands.
 _SYSTEMS: dict[System, str] = {"github": ".github/workflows", "gitlab": ".gitlab"}
@@ -115,8 +123,18 @@ def recognise(project: Project) -> tuple[System, ...]:
     return by_host or tuple(name for name, seen in signs.items() if seen)
 
 
-def plan(project: Project, systems: Sequence[System] | None, templates: Mapping[str, str], *, force: bool) -> Plan:
+def plan(
+    project: Project,
+    systems: Sequence[System] | None,
+    templates: Mapping[str, str],
+    *,
+    force: bool,
+    forks: bool = False,
+) -> Plan:
     """Return what to do. ``systems`` of None are recognised; ``force`` overwrites a workflow that differs.
+
+    ``forks`` is for GitHub: a job without rights measures, and another one judges. A project that has the second is
+    asked no more.
 
     Raises:
         UsageError: something cannot be written for this project; the message says what to do instead.
@@ -128,6 +146,8 @@ def plan(project: Project, systems: Sequence[System] | None, templates: Mapping[
         note = "this is not in a git repository: only the settings are written; run it again after `git init`"
         return Plan((), _settings(project), (note, *_about_pytest(project)))
     chosen = recognise(project) if systems is None else tuple(systems)
+    if forks and "github" not in chosen:
+        raise UsageError("--forks is for GitHub, and no workflow is written for it here: name it with --ci github")
     steps = [*_settings(project), *_ignore(project)]
     notes = _about_pytest(project)
     if _PLAIN.fullmatch(project.baselines):
@@ -140,7 +160,7 @@ def plan(project: Project, systems: Sequence[System] | None, templates: Mapping[
         if other:
             notes.append(f"{other} runs the gate already: no other workflow is needed")
             continue
-        new = _workflow(project, system, templates[system], force=force)
+        new = _workflows(project, system, templates, force=force, forks=forks)
         if not project.tests and any(step.kind != "left" for step in new):
             notes.append(f"the workflow runs all tests: there are none in {TEST_FOLDERS[0]} or the like")
         steps += new
@@ -236,16 +256,22 @@ def _gate_elsewhere(project: Project, system: System) -> str:
     return next((p for p in named if p.startswith(places[system]) and b"--pe-perf" in project.pipelines[p]), "")
 
 
-def _workflow(project: Project, system: System, template: str, *, force: bool) -> list[Step]:
+def _workflows(
+    project: Project, system: System, templates: Mapping[str, str], *, force: bool, forks: bool
+) -> list[Step]:
     path = _path(project, system)
-    new = _rendered(project, template)
-    old = project.pipelines.get(path)
+    judge = path.replace(".yml", "-judge.yml")
+    forks = system == "github" and (forks or judge in project.pipelines)
+    files = {path: templates[system]} | ({judge: templates["judge"]} if forks else {})
     steps = []
-    if old is None:
-        steps.append(Step("create", path, b"", new))
-    # A checkout may have given it the line ends of its system.
-    elif old.replace(b"\r\n", b"\n") != new:
-        steps.append(Step("overwrite" if force else "left", path, old, new))
+    for name, template in files.items():
+        new = _rendered(project, template, forks=forks)
+        old = project.pipelines.get(name)
+        if old is None:
+            steps.append(Step("create", name, b"", new))
+        # A checkout may have given it the line ends of its system.
+        elif old.replace(b"\r\n", b"\n") != new:
+            steps.append(Step("overwrite" if force else "left", name, old, new))
     if system == "gitlab" and GITLAB_MAIN not in project.pipelines:
         steps.append(Step("create", GITLAB_MAIN, b"", f"include:\n  - local: /{path}\n".encode()))
     return steps
@@ -262,7 +288,7 @@ def _include(project: Project) -> list[str]:
     return [f"add to {GITLAB_MAIN}:   include: /{path}"]
 
 
-def _rendered(project: Project, template: str) -> bytes:
+def _rendered(project: Project, template: str, *, forks: bool) -> bytes:
     import jinja2
 
     if project.folder and not _PLAIN.fullmatch(project.folder):
@@ -288,6 +314,10 @@ def _rendered(project: Project, template: str) -> bytes:
         python=_python(project),
         install=_install(project),
         tests=f" {project.tests}" if project.tests else "",
+        # Projects of one repository keep a comment each.
+        comment_id=f" --id {_name(project)}" if project.folder else "",
+        forks=forks,
+        pins=PINS,
     )
     return text.encode()
 

@@ -45,6 +45,8 @@ class TrialError(Exception):
 # What is measured, in equal units of a few microseconds, of which one call takes so many: a multiple of 20, so that a
 # twentieth more is possible.
 UNITS = {"arithmetic": 1000, "strings": 400, "documents": 20, "sorting": 20}
+# Nobody asks what made a planted change.
+_SETTINGS = '[tool.pytest.ini_options]\n[tool.pe_perf]\nprofile = "never"\n'
 _WORK = """\
 import json
 
@@ -134,7 +136,7 @@ def make_project(folder: Path, benchmarks: Sequence[Benchmark], random: Random) 
 
     """
     (folder / TESTS).parent.mkdir(parents=True)
-    (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\n", encoding="utf-8")
+    (folder / "pyproject.toml").write_text(_SETTINGS, encoding="utf-8")
     (folder / TESTS).write_text(_tests(benchmarks), encoding="utf-8")
     (folder / MODULE).write_text(_module(benchmarks, planted=False), encoding="utf-8")
     for arguments in (("init", "--quiet", "--template="), ("add", "."), ("commit", "--quiet", "-m", "base")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,13 +37,13 @@ def update(patterns: Sequence[str], dry_run: bool, reason: str, as_json: bool, r
 
     A PATTERN is a node id, the beginning of one (a folder, a file, a test) or a glob; without any, all tests of the
     run are meant. Rows of tests that did not run are never touched. A row that gets worse needs a --reason; without
-    one, those that an accept entry covers are left alone.
+    one, those that an accept entry covers are left alone. A test that was renamed goes on in the history, too.
 
     Exit status: 0 done or nothing to do, 2 unreadable input or no reason given, 3 nothing of the run can be accepted.
     """
     from pytest_pe_perf.baseline.origin import age_of
     from pytest_pe_perf.baseline.store import load
-    from pytest_pe_perf.baseline.update import apply, plan
+    from pytest_pe_perf.baseline.update import apply, plan, renamed_tests
     from pytest_pe_perf.config import load_settings
     from pytest_pe_perf.errors import UsageError
     from pytest_pe_perf.judge.accept import Entries, accept_covered
@@ -68,6 +68,8 @@ def update(patterns: Sequence[str], dry_run: bool, reason: str, as_json: bool, r
     if not as_json:
         _show(planned)
     written = () if dry_run else apply(planned.changes, folder, run.environment, reason)
+    if written:
+        _tell_history(root, settings.history, renamed_tests(planned.changes))
     if as_json:
         _print_json(planned, written)
     else:
@@ -93,6 +95,16 @@ def _say_what_happened(planned: Plan, written: Sequence[Path], dry_run: bool) ->
         for path in written:
             click.echo(f"{'wrote' if path.exists() else 'deleted'} {_from_here(path)}")
         click.echo(f"next: git add {shlex.quote(_from_here(written[0].parent.parent))}")
+
+
+def _tell_history(root: Path, where: str, pairs: Mapping[str, str]) -> None:
+    """Let renamed tests go on in the history; whatever becomes of that, the update stands."""
+    from pytest_pe_perf.history.store import follow
+    from pytest_pe_perf.report.plan import history_lines
+
+    noted, refused = follow(root, where, pairs)
+    for line in history_lines(noted, refused, pairs):
+        click.echo(line, err=True)
 
 
 def _why_nothing(planned: Plan) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -124,8 +124,25 @@ def check_limit(limit: int) -> None:
 def columns(keys: Sequence[Key], found: Iterable[tuple[Any, ...]]) -> dict[Key, Course]:
     """Return the courses of rows that a store found in any order.
 
-    Each is the number of its key, that of its run, value, low, high and verdict.
+    Each is the number of its key, that of its run, value, low, high, verdict and reference.
     """
     # A store finds them almost sorted, so that this costs less than to have it sort them. No two have both numbers.
     by_key = groupby(sorted(found), key=itemgetter(0))
-    return {keys[number]: Course(*list(zip(*rows, strict=True))[1:]) for number, rows in by_key}
+    return {keys[number]: as_course(*list(zip(*rows, strict=True))[1:]) for number, rows in by_key}
+
+
+def course_of(points: Iterable[tuple[Any, ...]]) -> Course:
+    """Return points of a row as columns. Each is the number of its run, value, low, high, verdict and reference."""
+    return as_course(*zip(*points, strict=True))
+
+
+def as_course(*columns: Sequence[Any]) -> Course:
+    """Return columns, or none at all, as a course: without the last one, of references, if these are all None."""
+    unknown = columns and columns[-1].count(None) == len(columns[-1])
+    return Course(*(columns[:-1] if unknown else columns))
+
+
+def points_of(course: Course) -> Iterator[tuple[Any, ...]]:
+    """Return the points of which ``course_of`` made these columns."""
+    references = course.references or (None,) * len(course.places)
+    return zip(course.places, course.values, course.lows, course.highs, course.verdicts, references, strict=True)

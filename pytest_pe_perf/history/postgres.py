@@ -98,7 +98,7 @@ WITH picked AS MATERIALIZED (
 ), span AS (
   SELECT environment, min(started) AS first, max(started) AS last FROM picked GROUP BY environment
 )
-SELECT (wanted.number - 1)::integer, (picked.place - 1)::integer, value, low, high, verdict
+SELECT (wanted.number - 1)::integer, (picked.place - 1)::integer, value, low, high, verdict, reference
 FROM unnest(%(tests)s::text[], %(names)s::text[], %(metrics)s::text[])
   WITH ORDINALITY AS wanted (test, name, metric, number)
 CROSS JOIN span

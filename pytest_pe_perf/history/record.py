@@ -108,16 +108,21 @@ def utc(started: str) -> str:
 def _value(judgement: Judgement, row: Row | None) -> Value | None:
     if judgement.value is None:
         return None
-    references = [sample.reference for sample in row.samples if sample.reference is not None] if row else []
     comparison = judgement.comparison
     return Value(
         judgement.key,
         float(judgement.value),
-        min(references, default=None),
+        reference_of(row),
         comparison.low if comparison else None,
         comparison.high if comparison else None,
         judgement.verdict.value,
     )
+
+
+def reference_of(row: Row | None) -> float | None:
+    """Return the least that the reference workload took in any process of a row, None where it ran in none."""
+    found = [sample.reference for sample in row.samples if sample.reference is not None] if row else []
+    return min(found, default=None)
 
 
 def digest_of(data: bytes) -> str:

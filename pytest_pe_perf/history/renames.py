@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pytest_pe_perf.errors import HistoryError, UsageError
 from pytest_pe_perf.model import Course, Key, Point
 
-from .interface import HistoryStore, Later, Names, check_limit
+from .interface import HistoryStore, Later, Names, check_limit, course_of, points_of
 from .record import About, Record
 
 _T = TypeVar("_T")
@@ -122,23 +122,33 @@ def to_rename(history: HistoryStore, old: str, new: str) -> dict[str, str]:
             new name is an old one of another test.
 
     """
-    series: dict[str, list[tuple[str, Key]]] = {}
-    for environment, key in history.series():
-        series.setdefault(key.test, []).append((environment, key))
+    series = _series(history)
     named = {test: after for test in series if (after := _renamed(test, old, new)) is not None}
     if not named:
         raise UsageError(f"{old!r} names no test of the history")
     pairs = {test: after for test, after in named.items() if after != test and after in series}
     if not pairs:
         raise UsageError(f"no run has {next(iter(named.values()))} yet: measure it once with pytest --pe-perf")
-    names = history.renames()
     for test, after in pairs.items():
-        if after in names:
-            raise UsageError(f"{after} is an earlier name of {names[after].name}: take that back first, with --undo")
-        for environment, key in series[test]:
-            if moment := _both(history, environment, key, after):
-                raise UsageError(f"{test} and {after} are two tests: the run of {moment} has both")
+        if why := _why_not(history, series[test], test, after):
+            raise UsageError(why)
     return pairs
+
+
+def follow(history: HistoryStore, pairs: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Let tests go on under the new names that their baselines have now, all at once.
+
+    Returns those of ``pairs``, each an old name and the new one, that were noted, and of the others why they were not.
+    Of a test that the history does not know there is nothing to note.
+    """
+    series = _series(history)
+    known = {old: new for old, new in pairs.items() if old in series}
+    refused = {old: why for old, new in known.items() if (why := _why_not(history, series[old], old, new))}
+    noted = {old: new for old, new in known.items() if old not in refused}
+    if noted:
+        until = history.runs()[-1].started
+        history.rename(lambda names: with_renames(names, noted, until))
+    return noted, refused
 
 
 def take_back(names: Names, old: str, new: str) -> dict[str, str]:
@@ -159,6 +169,25 @@ def _renamed(test: str, old: str, new: str) -> str | None:
     old, new = (name.removeprefix("./").removesuffix("/") for name in (old, new))
     rest = test.removeprefix(old)
     return new + rest if test.startswith(old) and rest[:1] in ("", "/", ":", "[") else None
+
+
+def _series(history: HistoryStore) -> dict[str, list[tuple[str, Key]]]:
+    """Return the environments and rows of each test."""
+    series: dict[str, list[tuple[str, Key]]] = {}
+    for environment, key in history.series():
+        series.setdefault(key.test, []).append((environment, key))
+    return series
+
+
+def _why_not(history: HistoryStore, rows: Iterable[tuple[str, Key]], test: str, after: str) -> str:
+    """Return why a test, which has these ``rows``, cannot go on as ``after``; empty where it can."""
+    names = history.renames()
+    if after in names:
+        return f"{after} is an earlier name of {names[after].name}: take that back first, with --undo"
+    for environment, key in rows:
+        if moment := _both(history, environment, key, after):
+            return f"{test} and {after} are two tests: the run of {moment} has both"
+    return ""
 
 
 def _both(history: HistoryStore, environment: str, key: Key, after: str) -> str:
@@ -210,20 +239,16 @@ class Renamed(HistoryStore):
 
         def read(asked: list[Key]) -> dict[Key, list[tuple[str, tuple[Any, ...]]]]:
             courses = self._inner.courses(runs, asked)
-            rows = {
-                key: zip(*(getattr(course, column.name) for column in fields(Course)), strict=True)
-                for key, course in courses.items()
+            return {
+                key: [(runs[point[0]].started, point) for point in points_of(course)] for key, course in courses.items()
             }
-            return {key: [(runs[row[0]].started, row) for row in found] for key, found in rows.items()}
 
         if not (names := self.renames()):
             return self._inner.courses(runs, keys)
         found = _joined(names, keys, read)
         # A run has one point of a row: that of the name which is nearer to today's.
         places = {key: {row[0]: row for _, row in reversed(rows)} for key, rows in found.items() if rows}
-        return {
-            key: Course(*zip(*(rows[place] for place in sorted(rows)), strict=True)) for key, rows in places.items()
-        }
+        return {key: course_of(rows[place] for place in sorted(rows)) for key, rows in places.items()}
 
     # What names have nothing to do with
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from pytest_pe_perf.errors import HistoryError
-from pytest_pe_perf.model import Course, Key, Point
+from pytest_pe_perf.model import Course, Key, Point, Verdict
 
-from .interface import HistoryStore, Names, check_limit, columns
+from .interface import HistoryStore, Names, as_course, check_limit
 from .record import About, Record, Value, digest_of, encode
 from .renames import read_names, write_names
 from .schema import prepare, transaction
@@ -44,23 +49,26 @@ WHERE points.started >= coalesce(
    ORDER BY newer.started DESC, newer.run DESC LIMIT 1 OFFSET :limit - 1), '')
 ORDER BY number, points.started, points.run
 """
-# Of each series the stretch of its points between the first and the last of the runs; not sorted, see ``columns``.
-_COURSES = """
-WITH picked AS MATERIALIZED (
-  SELECT CAST(key AS INTEGER) AS place, runs.id AS run, started, environment
-  FROM json_each(:runs) AS item JOIN runs ON digest = item.value
-), span AS (
-  SELECT environment, min(started) AS first, max(started) AS last FROM picked GROUP BY environment
-), wanted AS MATERIALIZED (
-  SELECT CAST(key AS INTEGER) AS number, series.id AS series, first, last
-  FROM json_each(:keys) AS item CROSS JOIN span JOIN series
-    ON series.environment = span.environment AND series.test = json_extract(item.value, '$[0]')
-    AND series.name = json_extract(item.value, '$[1]') AND series.metric = json_extract(item.value, '$[2]')
+_PICKED = "SELECT runs.id, CAST(key AS INTEGER) FROM json_each(?) AS item JOIN runs ON digest = item.value"
+# Of each key the series that it has, and the times of the first and the last of the runs in that series' environment.
+_STRETCHES = """
+WITH span AS (
+  SELECT environment, min(started) AS first, max(started) AS last
+  FROM json_each(:runs) AS item JOIN runs ON digest = item.value GROUP BY environment
 )
-SELECT number, place, value, low, high, verdict
-FROM wanted CROSS JOIN points ON points.series = wanted.series AND points.started BETWEEN first AND last
-CROSS JOIN picked ON picked.run = points.run
+SELECT CAST(key AS INTEGER), series.id, first, last
+FROM json_each(:keys) AS item CROSS JOIN span JOIN series
+  ON series.environment = span.environment AND series.test = json_extract(item.value, '$[0]')
+  AND series.name = json_extract(item.value, '$[1]') AND series.metric = json_extract(item.value, '$[2]')
+ORDER BY 1, first
 """
+# A question for each series, for they come as they lie: one that joins and sorts them all takes twice as long. The verdict
+# that most points have is left out, lest each bring a text of its own.
+_STRETCH = """
+SELECT run, value, low, high, nullif(verdict, ?), reference
+FROM points WHERE series = ? AND started BETWEEN ? AND ? ORDER BY started, run
+"""
+_USUAL = Verdict.UNCHANGED.value
 _RUNS = "SELECT digest, started, environment, context FROM runs ORDER BY started, id"
 # A seek for each series of the environment, which is less than reading all points.
 _VALUES = """
@@ -112,8 +120,11 @@ class SqliteHistory(HistoryStore):
 
     def runs(self) -> tuple[About, ...]:
         """Return what is known of each run, the oldest first."""
-        found = self._connection.execute(_RUNS)
-        return tuple(About(digest, started, where, json.loads(context)) for digest, started, where, context in found)
+        found = self._connection.execute(_RUNS).fetchall()
+        # All contexts as one text: one by one takes half as long again, and has their names in memory many times.
+        contexts = json.loads(f"[{','.join(context for *_, context in found)}]")
+        about = zip(found, contexts, strict=True)
+        return tuple(About(digest, started, where, context) for (digest, started, where, _), context in about)
 
     def record(self, run: About) -> Record:
         """Return a run with its values; a run that is not there has none."""
@@ -142,10 +153,18 @@ class SqliteHistory(HistoryStore):
 
     def courses(self, runs: Sequence[About], keys: Iterable[Key]) -> dict[Key, Course]:
         """Return what became of each row in ``runs``, in their order; a row that has no point in any is left out."""
-        asked = list(keys)
+        asked, digests, execute = list(keys), json.dumps([run.digest for run in runs]), self._connection.execute
         listed = json.dumps([(key.test, key.name, key.metric) for key in asked])
-        parameters = {"keys": listed, "runs": json.dumps([run.digest for run in runs])}
-        return columns(asked, self._connection.execute(_COURSES, parameters).fetchall())
+        courses = {}
+        with transaction(self._connection, "DEFERRED"):
+            # Most rows have points of the same runs: where these belong is found out once.
+            order = cache(partial(_order, places=dict(execute(_PICKED, (digests,)))))
+            stretches = execute(_STRETCHES, {"keys": listed, "runs": digests}).fetchall()
+            for number, own in groupby(stretches, key=itemgetter(0)):
+                points = [execute(_STRETCH, (_USUAL, *stretch)).fetchall() for _, *stretch in own]
+                if found := list(chain(*points)):
+                    courses[asked[number]] = _course(found, order)
+        return {key: course for key, course in courses.items() if course.places}
 
     def remove(self, runs: Iterable[About]) -> None:
         """Take runs out, all or none."""
@@ -192,6 +211,37 @@ class SqliteHistory(HistoryStore):
                 if not named.rowcount:  # the same run, to the last digit: it was added twice
                     self._connection.execute("DELETE FROM points WHERE run = ?", (number,))
                     self._connection.execute("DELETE FROM runs WHERE id = ?", (number,))
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The places of those runs of a row that were asked for, and which of its points these are, in their order.
+
+    ``points`` is None where they are all, as they come.
+    """
+
+    places: tuple[int, ...]
+    points: Sequence[int] | None
+
+
+def _order(runs: Sequence[int], places: Mapping[int, int]) -> _Order:
+    found = sorted((places[run], at) for at, run in enumerate(runs) if run in places)
+    points = [at for _, at in found]
+    return _Order(tuple(place for place, _ in found), None if points == list(range(len(runs))) else points)
+
+
+def _course(points: Sequence[tuple[Any, ...]], order: Callable[[tuple[int, ...]], _Order]) -> Course:
+    """Return points as columns in the order of their runs, without those of other runs."""
+    # Column by column: with a million points, what is done for each by itself takes longer than all the rest.
+    columns = list(zip(*points, strict=True))
+    wanted = order(columns[0])
+    if wanted.points is not None:
+        columns = [tuple(map(column.__getitem__, wanted.points)) for column in columns]
+    _, values, lows, highs, unusual, references = columns
+    verdicts = (_USUAL,) * len(values)
+    if unusual.count(None) < len(unusual):
+        verdicts = tuple([_USUAL if verdict is None else verdict for verdict in unusual])
+    return as_course(wanted.places, values, lows, highs, verdicts, references)
 
 
 @contextmanager

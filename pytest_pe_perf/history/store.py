@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from pytest_pe_perf.errors import ConfigError, HistoryError, WriteError
 from pytest_pe_perf.files import write_atomically
 from pytest_pe_perf.model import GateReport, Past, Run
 
+from . import renames
 from .interface import HistoryStore
 from .past import recall
 from .record import Record, decode, encode, record_of
-from .renames import Renamed
 
 # Where runs wait that a history did not take, in the project's folder.
 WAITING = Path(".pe-perf", "unsent")
@@ -38,7 +38,7 @@ def open_history(where: str | Path, root: Path | None = None, project: str = "")
     try:
         with _opened(name, folder) as history:
             history.claim(project)
-            yield Renamed(history)
+            yield renames.Renamed(history)
     except HistoryError as error:
         shown = _shown(name) if _elsewhere(name) else str(folder / name)
         message = error.args[0]
@@ -110,6 +110,21 @@ def remember(root: Path, where: str, run: Run, report: GateReport) -> Past:
             return recall(history, run.environment.slug, [judgement.key for judgement in report.judgements])
     except HistoryError as error:
         raise HistoryError(f"{error.args[0]}; {_keep(root, record)}") from error
+
+
+def follow(root: Path, where: str, pairs: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Let tests of the project's history go on under the new names that their baselines have now.
+
+    Returns those of ``pairs``, each an old name and the new one, that were noted, and of the others why they were not: a
+    history that cannot be had is no reason to give up a baseline.
+    """
+    if not pairs:
+        return {}, {}
+    try:
+        with open_history(where, root, project_of(root)) as history:
+            return renames.follow(history, pairs)
+    except HistoryError as error:
+        return {}, dict.fromkeys(pairs, str(error.args[0]))
 
 
 def send(root: Path, history: HistoryStore, records: Iterable[Record] = ()) -> int:

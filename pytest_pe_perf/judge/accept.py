@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from pytest_pe_perf.model import Acceptance, Comparison, Judgement, Verdict
+from pytest_pe_perf.model import Acceptance, Comparison, GateReport, Judgement, Verdict
 from pytest_pe_perf.units import format_change
 
 from .patterns import matches, may_be_in
@@ -50,6 +50,18 @@ def accept_covered(judgements: Sequence[Judgement], entries: Entries) -> tuple[J
     that an entry names and does not cover says why. A budget is no regression: it stands as it is.
     """
     return tuple(_judged(judgement, entries) for judgement in judgements)
+
+
+def with_entries(
+    report: GateReport, entries: Entries, *, not_judged: Collection[str], complete: Collection[str]
+) -> tuple[GateReport, tuple[str, ...]]:
+    """Return the report with what the entries cover accepted and a note on each of the others, and the stale notes.
+
+    ``not_judged`` and ``complete``: see ``remark``.
+    """
+    judgements = accept_covered(report.judgements, entries)
+    said = remark(judgements, entries, not_judged=not_judged, complete=complete)
+    return replace(report, judgements=judgements, notes=(*report.notes, *said.notes)), said.stale
 
 
 def remark(

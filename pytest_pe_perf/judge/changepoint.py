@@ -27,6 +27,8 @@ _LAGS = 5
 _LARGEST_CORRELATION = 0.99
 # So many values in each third, and so many standard errors between the thirds, are a creep.
 CREEP_POINTS, CREEP_ERRORS = 8, 5.0
+# So many values in each third are enough to tell a line from steps that were found.
+_LINE_POINTS = 4
 # Standard error of a median over that of a mean, of normal values.
 _MEDIAN_ERROR = math.sqrt(math.pi / 2)
 # Each pass finds the noise to wander more than the one before, and therefore less change.
@@ -162,6 +164,57 @@ def creeps(
             ends = (math.exp(before), math.exp(after)) if positive else (before * unit, after * unit)
             found.append(Creep(start, end, *ends, _exp(after - before) if positive else None))
     return tuple(found)
+
+
+def told(values: Sequence[float]) -> tuple[tuple[LevelChange, ...], tuple[Creep, ...]]:
+    """Return what is to be said of a history: where its level changed, and where it crept.
+
+    A history that creeps is cut into steps, each of which is named after a run that did nothing. So steps in a row that
+    go the same way are one creep, where a straight line costs less: what values are off it or off their levels, and for
+    each step, or the line, the penalty of the search.
+
+    Raises:
+        ValueError: a value is no finite number.
+
+    """
+    positive, unit, numbers = _comparable(values)
+    changes = level_changes(values)
+    borders = [0, *(change.index for change in changes), len(values)]
+    kept: list[LevelChange] = []
+    found: list[Creep] = []
+    for _, group in groupby(enumerate(changes), key=lambda pair: pair[1].after > pair[1].before):
+        steps = list(group)
+        stairs = borders[steps[0][0] : steps[-1][0] + 3]
+        line = _straight(numbers, stairs)
+        if line is None:
+            kept += [change for _, change in steps]
+        else:
+            before, after = line
+            ends = (math.exp(before), math.exp(after)) if positive else (before * unit, after * unit)
+            found.append(Creep(stairs[0], stairs[-1], *ends, _exp(after - before) if positive else None))
+    ours = {(creep.start, creep.end) for creep in found}
+    found += [creep for creep in creeps(values, changes=kept) if (creep.start, creep.end) not in ours]
+    return tuple(kept), tuple(sorted(found, key=lambda creep: creep.start))
+
+
+def _straight(numbers: Sequence[float], stairs: Sequence[int]) -> tuple[float, float] | None:
+    """Return the medians of the first and last third of the values on these levels, if a line explains them better."""
+    part = numbers[stairs[0] : stairs[-1]]
+    third = len(part) // 3
+    if third < _LINE_POINTS:
+        return None
+    before, after = (quantile(sorted(end), 0.5) for end in (part[:third], part[-third:]))
+    slope = (after - before) / (len(part) - third)
+    rest = [value - slope * place for place, value in enumerate(part)]
+    cuts = [border - stairs[0] for border in stairs[1:-1]]
+    first = _Noise(_jitter(rest), 1.0)
+    # The right one of both leaves the noise that wanders less.
+    noise = min(_around(rest, (), first), _around(part, cuts, first), key=lambda one: one.wander * one.scale**2)
+    penalty = PENALTY * noise.wander
+    line = settle([value / noise.scale for value in rest])[0] + penalty
+    levels = (part[start:end] for start, end in pairwise([0, *cuts, len(part)]))
+    steps = sum(settle([value / noise.scale for value in level])[0] for level in levels) + penalty * len(cuts)
+    return (before, after) if line < steps else None
 
 
 def _comparable(values: Sequence[float]) -> tuple[bool, float, list[float]]:

@@ -46,7 +46,7 @@ def _problem(row: Row) -> str:
     for sample in row.samples:
         if sample.problem:
             return sample.problem
-        numbers = (sample.value,) if sample.reference is None else (sample.value, sample.reference)
+        numbers = [x for x in (sample.value, sample.reference, sample.machine) if x is not None]
         if not all(_usable(number, row.key.metric) for number in numbers):
             return f"{' and '.join(map(str, numbers))} cannot be measured values"
     return ""
@@ -65,6 +65,19 @@ def _speed(row: Row, base: BaselineRow) -> float:
     """Return the time that the reference workload takes now over the one that it took for the baseline."""
     reference = minimum(_pairs(row))[1]
     return 1.0 if reference is None or base.reference is None else reference / base.reference
+
+
+def slow_reference(row: Row, base: BaselineRow) -> bool:
+    """Whether the reference workload may have been slow in the process that measured the row, and nothing else.
+
+    That would hide a change of the same size. More processes know better, or a ``machine`` that is as slow.
+    """
+    if len(row.samples) >= DECIDING_PROCESSES or _speed(row, base) <= SLOW:
+        return False
+    return any(
+        sample.machine is None or sample.reference is None or sample.reference > SLOW * sample.machine
+        for sample in row.samples
+    )
 
 
 def readings(row: Row) -> int:
@@ -142,9 +155,8 @@ def _verdict_noisy(row: Row, base: BaselineRow, comparison: Comparison) -> tuple
         if comparison.n < DECIDING_PROCESSES:
             return Verdict.INCONCLUSIVE, f"{change} in {_processes(comparison.n)}; {DECIDING_PROCESSES} are needed"
         return Verdict.IMPROVED, f"{change} in {_processes(comparison.n)}"
-    if comparison.n < DECIDING_PROCESSES and (speed := _speed(row, base)) > SLOW:
-        # A process in which only the reference workload was slow would hide a change of the same size.
-        slow = f"reference workload {format_change(speed)} in {_processes(comparison.n)}"
+    if slow_reference(row, base):
+        slow = f"reference workload {format_change(_speed(row, base))} in {_processes(comparison.n)}"
         return Verdict.INCONCLUSIVE, f"{change}, but the {slow}; {DECIDING_PROCESSES} are needed"
     if 1 / margin <= comparison.ratio <= margin:
         return Verdict.UNCHANGED, f"{change}, within {format_change(margin)}"
@@ -186,16 +198,25 @@ def _processes(n: int) -> str:
     return "1 process" if n == 1 else f"{n} processes"
 
 
-def _over_budget(row: Row) -> str:
-    """Return why the row is over its budget, or nothing. A time is judged by the lower bound of its interval."""
+def _over_budget(row: Row, base: BaselineRow | None) -> tuple[str, str]:
+    """Return why the row is over its budget, and why it is not although it looks so; nothing where nothing is to be said.
+
+    A time is judged by the lower bound of its interval, and where the reference workload takes longer than it did for the
+    baseline, as if it did not: an hour in which the machine is slow fails no budget.
+    """
     if row.budget is None:
-        return ""
+        return "", ""
     metric = METRICS[row.key.metric]
     values = [sample.value for sample in row.samples]
     surely = lower_bound(values, readings(row)) if metric.assume == "noisy" else min(values)
     if surely <= row.budget.limit:
-        return ""
-    return f"{format_quantity(min(values), metric.unit)}, limit {row.budget.text}"
+        return "", ""
+    said = f"{format_quantity(min(values), metric.unit)}, limit {row.budget.text}"
+    known = base is not None and base.reference is not None and _usable(base.reference, row.key.metric)
+    speed = _speed(row, base) if base is not None and known else 1.0
+    if speed > 1 and surely / speed <= row.budget.limit:
+        return "", f"{said}, but everything took {speed:.2f} times as long as for the baseline"
+    return said, ""
 
 
 def _failing_processes(row: Row) -> int:
@@ -274,7 +295,7 @@ def judge(row: Row, base: BaselineRow | None) -> Judgement:
 
     if problem:
         return verdict(Verdict.INCONCLUSIVE, problem)
-    over = _over_budget(row)
+    over, spared = _over_budget(row, base)
     if over and len(row.samples) < (needed := _failing_processes(row)):
         return verdict(Verdict.INCONCLUSIVE, f"{over}; {needed} processes are needed to fail")
     if base is None:
@@ -288,13 +309,28 @@ def judge(row: Row, base: BaselineRow | None) -> Judgement:
     else:
         word, reason, comparison = _against(row, base)
         word, reason, comparison = _crept(row, base, word, reason) or (word, reason, comparison)
+    if spared:
+        reason = f"{reason}; {spared}"
     if over:
         return verdict(Verdict.OVER_BUDGET, f"{over}; against its baseline: {word}, {reason}", comparison)
     return verdict(word, reason, comparison)
 
 
-def suspected(row: Row, judgement: Judgement) -> bool:
-    """Whether more processes could turn this verdict into one that counts.
+def cannot_fail(row: Row, base: BaselineRow | None, judgement: Judgement) -> bool:
+    """Whether a time looks slower by so little that more processes, whose minimum is smaller, would not fail its test."""
+    comparison = judgement.comparison
+    return (
+        comparison is not None
+        and base is not None
+        and METRICS[row.key.metric].assume == "noisy"
+        and 1 + row.margin < comparison.ratio <= 1 + row.threshold
+        and not slow_reference(row, base)
+        and not _over_budget(row, base)[0]
+    )
+
+
+def suspected(row: Row, judgement: Judgement, base: BaselineRow | None = None) -> bool:
+    """Whether more processes could turn this verdict into one that counts; ``base`` is what it was judged against.
 
     From ``DECIDING_PROCESSES`` on, only what would fail the test had ``FAILING_PROCESSES`` said the same is pending;
     "less than a stored baseline can prove" is final.
@@ -305,4 +341,4 @@ def suspected(row: Row, judgement: Judgement) -> bool:
     if n < DECIDING_PROCESSES:
         return True
     slower = judgement.comparison is not None and _slower(row, judgement.comparison)
-    return n < _failing_processes(row) and (slower or bool(_over_budget(row)))
+    return n < _failing_processes(row) and (slower or bool(_over_budget(row, base)[0]))

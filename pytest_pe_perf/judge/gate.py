@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pytest_pe_perf.model import METRICS, BaselineRow, GateReport, Judgement, Key, Row, Run, Settled, Verdict
 
 from . import renames, stale
-from .compare import judge
+from .compare import DECIDING_PROCESSES, judge
 from .stale import YOUNG, Age
 
 
@@ -24,27 +24,24 @@ def gate(run: Run, baseline: Mapping[Key, BaselineRow], age: Age = YOUNG) -> Gat
     rows = [row for row in run.rows if METRICS[row.key.metric].assume != "nothing"]
     settled = {item.judgement.key: item for item in run.settled}
     gone, not_run = _absent(run, baseline)
-    others = renames.find(rows, baseline, gone)
+    others = renames.find({**run.unmeasured, **{row.key.test: row.body for row in rows}}, baseline, gone)
+    bases = {row.key: others.base(row, baseline) for row in rows}
     interpreter = stale.interpreter_of(run.environment, run.context.get("python", ""))
-    judgements = [
-        judged(row, others.bases.get(row.key, baseline.get(row.key)), settled.get(row.key), interpreter, age)
-        for row in rows
-    ]
-    taken = {base.key for base in others.bases.values()}
+    judgements = [judged(row, bases[row.key], settled.get(row.key), interpreter, age) for row in rows]
+    before = {judgement.key.test: judgement.renamed_from for judgement in judgements if judgement.renamed_from}
+    taken = {base.key for base in bases.values() if base is not None}
+    # A test that was renamed, and then did not run.
+    waiting = {others.tests[test] for test in run.unmeasured if test in others.tests}
+    not_run += sum(key.test in waiting for key in gone)
     judgements += [
         Judgement(key, Verdict.MISSING, "it stands in the baseline and nothing measures it any more")
         for key in gone
-        if key not in taken
+        if key not in taken and key.test not in waiting
     ]
     belong = "baseline row belongs" if not_run == 1 else "baseline rows belong"
     left_out = (f"{not_run} {belong} to tests that were not part of this run",) if not_run else ()
-    notes = (*left_out, *renames.notes(others), *stale.notes(judgements))
+    notes = (*left_out, *renames.notes(before, others.unclear), *stale.notes(judgements))
     return GateReport(run.environment, tuple(judgements), run.skipped, notes)
-
-
-def renamed_rows(run: Run, baseline: Mapping[Key, BaselineRow]) -> Mapping[Key, BaselineRow]:
-    """Return the baseline rows, under the names that they had, of rows whose tests have others now."""
-    return renames.find(run.rows, baseline, _absent(run, baseline)[0]).bases
 
 
 def judged(
@@ -62,6 +59,20 @@ def judged(
     return judgement if base.key == row.key else renames.renamed(judgement, base.key.test)
 
 
+def settles(judgement: Judgement, margin: float) -> bool:
+    """Whether what a pair says of a suspicion is an answer.
+
+    One that cannot tell is one too, where it has counted as much on both sides, or timed no more than the ``margin``: then
+    it does not bear out what the baseline suspects.
+    """
+    comparison = judgement.comparison
+    if judgement.verdict is not Verdict.INCONCLUSIVE:
+        return judgement.verdict in (Verdict.REGRESSED, Verdict.UNCHANGED, Verdict.IMPROVED)
+    if comparison is None or comparison.n < DECIDING_PROCESSES:
+        return False
+    return METRICS[judgement.key.metric].assume == "exact" or comparison.ratio <= 1 + margin
+
+
 def _absent(run: Run, baseline: Mapping[Key, BaselineRow]) -> tuple[list[Key], int]:
     """Return the baseline rows that are gone, and how many belong to tests that simply did not run."""
     measured = {row.key for row in run.rows}
@@ -72,7 +83,7 @@ def _absent(run: Run, baseline: Mapping[Key, BaselineRow]) -> tuple[list[Key], i
     for key in sorted(baseline):
         if key in measured or key.test in skipped or METRICS[key.metric].assume == "nothing":
             continue
-        if key.test in ran or module_of(key.test) in run.complete:
+        if key.test in ran or (module_of(key.test) in run.complete and key.test not in run.unmeasured):
             gone.append(key)
         else:
             not_run += 1

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pytest_pe_perf.model import METRICS, BaselineRow, Judgement, Key, Row, Verdict
+from pytest_pe_perf.model import BaselineRow, Judgement, Key, Row, Verdict
 
 _NAMED_IN_A_NOTE = 3
 _MOST_NOTES = 5
@@ -26,45 +26,32 @@ class Unclear:
 
 @dataclass(frozen=True, slots=True)
 class Renames:
-    """``bases`` are the baseline rows, under the names that they had, of rows whose tests have others now."""
+    """``tests`` says which name each renamed test had."""
 
-    bases: Mapping[Key, BaselineRow] = field(default_factory=dict)
+    tests: Mapping[str, str] = field(default_factory=dict)
     unclear: tuple[Unclear, ...] = ()
 
-    @property
-    def tests(self) -> dict[str, str]:
-        """The name that each renamed test had."""
-        return {key.test: base.key.test for key, base in self.bases.items()}
+    def base(self, row: Row, baseline: Mapping[Key, BaselineRow]) -> BaselineRow | None:
+        """Return what a row is held against: its own row of the baseline, or that of the name that its test had."""
+        before = self.tests.get(row.key.test)
+        if before is None:
+            return baseline.get(row.key)
+        base = baseline.get(replace(row.key, test=before))
+        return base if base is not None and base.body == row.body else None
 
 
-def find(rows: Iterable[Row], baseline: Mapping[Key, BaselineRow], gone: Iterable[Key]) -> Renames:
-    """Return which of the rows that a run measured are rows of ``baseline`` under another name.
+def find(bodies: Mapping[str, str], baseline: Mapping[Key, BaselineRow], gone: Iterable[Key]) -> Renames:
+    """Return which tests of a suite are tests of ``baseline`` under another name.
 
-    ``gone`` are the keys of baseline rows that nothing measures any more. A test that still has a row of its own, on
-    either side, is not renamed. Of several tests that do the same, those are one that have the same name in another
-    module; of the rest, those with the same parameters; of the rest, the last two.
+    ``bodies`` holds the hash of the source of each test without its name; ``gone`` are keys of ``baseline`` that the
+    suite may have no test for. A test that still has a row of its own, on either side, is not renamed. Of several tests
+    that do the same, those are one that have the same name in another module; of the rest, those with the same
+    parameters; of the rest, the last two.
     """
-    rows = list(rows)
-    known, measured = {key.test for key in baseline}, {row.key.test for row in rows}
-    new: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.body and row.key.test not in known and METRICS[row.key.metric].assume != "nothing":
-            new[row.key.test].append(row)
-    orphans: dict[str, dict[Key, BaselineRow]] = defaultdict(dict)
-    for key in gone:
-        if baseline[key].body and key.test not in measured:
-            orphans[key.test][key] = baseline[key]
-    pairs, unclear = _match(
-        {test: next(iter(found.values())).body for test, found in orphans.items()},
-        {test: found[0].body for test, found in new.items()},
-    )
-    bases = {
-        row.key: base
-        for test, before in pairs.items()
-        for row in new[test]
-        if (base := orphans[before].get(replace(row.key, test=before))) is not None and base.body == row.body
-    }
-    return Renames(bases, unclear)
+    known = {key.test for key in baseline}
+    orphans = {key.test: baseline[key].body for key in sorted(gone) if baseline[key].body and key.test not in bodies}
+    new = {test: body for test, body in bodies.items() if body and test not in known}
+    return Renames(*_match(orphans, new))
 
 
 def _match(gone: Mapping[str, str], new: Mapping[str, str]) -> tuple[dict[str, str], tuple[Unclear, ...]]:
@@ -107,6 +94,12 @@ def taken_over(row: Row, base: BaselineRow) -> BaselineRow:
     return replace(base, key=row.key, source=row.source, renamed_from=base.key.test)
 
 
+def same_benchmark(row: Row, base: BaselineRow) -> bool:
+    """Whether the row measures what ``base`` did, for all that can be told: with the same source and parameters."""
+    known = taken_over(row, base).source == row.source
+    return known and parameters(row.key.test) == parameters(base.key.test)
+
+
 def renamed(judgement: Judgement, before: str) -> Judgement:
     """Return the judgement, which was made against the baseline of ``before``, saying so.
 
@@ -125,15 +118,23 @@ def short(test: str, beside: str) -> str:
     return local(test) if test.partition("::")[0] == beside.partition("::")[0] else test
 
 
-def notes(renames: Renames) -> tuple[str, ...]:
-    """Return what is to be said of tests that were renamed, and of those of which that cannot be told."""
-    families: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
-    for new, old in sorted(renames.tests.items()):
-        families[_family(new, old)].append((new, old))
-    said = [_looks_like(*family, pairs) for family, pairs in families.items()]
-    said += [_cannot_tell(group) for group in renames.unclear]
+def notes(tests: Mapping[str, str], unclear: Iterable[Unclear]) -> tuple[str, ...]:
+    """Return what is to be said of tests that were renamed, by the names that they had, and of what cannot be told."""
+    said = [_looks_like(*family, pairs) for family, pairs in families(tests).items()]
+    said += [_cannot_tell(group) for group in unclear]
     more = len(said) - _MOST_NOTES
     return (*said[:_MOST_NOTES], f"and {more} more like these") if more > 0 else tuple(said)
+
+
+def families(tests: Mapping[str, str]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Return the pairs of new and old names by what they have in common: the beginnings that differ.
+
+    These are two modules, two tests with the same parameters, or the names themselves.
+    """
+    found: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for new, old in sorted(tests.items()):
+        found[_family(new, old)].append((new, old))
+    return found
 
 
 def _family(new: str, old: str) -> tuple[str, str]:

@@ -22,6 +22,9 @@ T = TypeVar("T")
 Clock = Callable[[], int]
 Probe = Generator[int, int, T]
 
+# Stands for a file in the frame of the loop, and the line in it that calls: a profile begins there.
+LOOP, LINE_OF_CALL = "<pe-perf loop>", 5
+
 _SYNC = """\
 def timed(n, clock):
     it = repeat(None, n)
@@ -75,7 +78,8 @@ def _compile(template: str, call: Call) -> Callable[[int, Clock], Any]:
     keywords = {f"k{i}": value for i, value in enumerate(kwargs.values())}
     written = [*names, *(f"{name}={slot}" for name, slot in zip(kwargs, keywords, strict=True))]
     scope: dict[str, Any] = {"fn": fn, "repeat": repeat, "__tracebackhide__": True, **names, **keywords}
-    exec(template.format(call=", ".join(written)), scope)  # noqa: S102 - the text holds identifiers only
+    source = template.format(call=", ".join(written))
+    exec(compile(source, LOOP, "exec"), scope)  # noqa: S102 - the text holds identifiers only
     timed: Callable[[int, Clock], Any] = scope["timed"]
     return timed
 
@@ -83,6 +87,11 @@ def _compile(template: str, call: Call) -> Callable[[int, Clock], Any]:
 def timed_loop(call: Call) -> Callable[[int, Clock], int]:
     """Return a function that makes ``n`` calls in a row and returns the nanoseconds of ``clock`` that they took."""
     return _compile(_SYNC, call)
+
+
+def timed_loop_async(call: Call) -> Callable[[int, Clock], Awaitable[int]]:
+    """Return the same for a coroutine function."""
+    return _compile(_ASYNC, call)
 
 
 def run(probe: Probe[T], call: Call, clock: Clock) -> T:
@@ -101,7 +110,7 @@ def run(probe: Probe[T], call: Call, clock: Clock) -> T:
 
 async def run_async(probe: Probe[T], call: Call, clock: Clock) -> T:
     """Drive ``probe`` with a coroutine function, in the event loop that runs."""
-    timed: Callable[[int, Clock], Awaitable[int]] = _compile(_ASYNC, call)
+    timed = timed_loop_async(call)
     try:
         n = next(probe)
         while True:

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,8 @@ import msgspec
 from pytest_pe_perf.files import write_atomically
 from pytest_pe_perf.measure import child
 from pytest_pe_perf.measure.janitor import Workspace, workspace
-from pytest_pe_perf.model import Row, Skipped
+from pytest_pe_perf.model import Key, Row, Skipped
+from pytest_pe_perf.profile.stacks import Seen
 
 # Says of a process group that it is at work, as long as the context lasts.
 Watch = Callable[[int], AbstractContextManager[None]]
@@ -42,24 +43,35 @@ _NOT_INHERITED = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a fresh process is asked for: the node ids to measure, where to write the rows, and whether only memory."""
+    """What a fresh process is asked for: the node ids to measure, where to write the rows, and whether only memory.
+
+    Where there are rows to ``profile``, it looks at these and measures nothing.
+    """
 
     tests: tuple[str, ...]
     out: str
     memory_only: bool = False
+    profile: tuple[Key, ...] = ()
+
+    @property
+    def step_by_step(self) -> bool:
+        """Whether it hands over what it has after each test: one of them may break the process."""
+        return self.memory_only or bool(self.profile)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a fresh process measured, and what it could not.
 
-    ``running`` is a test that has not come to its end, ``broken`` are those that broke a process that weighed.
+    ``running`` is a test that has not come to its end, ``broken`` are those that broke a process that weighed. ``seen``
+    is what was asked for as a profile.
     """
 
     rows: tuple[Row, ...]
     skipped: tuple[Skipped, ...]
     running: str = ""
     broken: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
 
 class FreshProcessError(Exception):
@@ -143,10 +155,12 @@ def weigh(
     patience: Patience,
     environ: Mapping[str, str],
     watch: Watch,
+    profile: tuple[Key, ...] = (),
 ) -> Answer:
     """Weigh ``tests`` in a fresh process. A test that ends it or lets it hang is skipped, another one does the others.
 
-    ``room`` is a folder for files, and ``watch`` is told of every process.
+    ``room`` is a folder for files, and ``watch`` is told of every process. With ``profile`` it looks where the time or
+    the memory of these rows goes, and weighs nothing.
 
     Raises:
         FreshProcessError: a process could not be started, or did not come to its first test.
@@ -155,33 +169,37 @@ def weigh(
     rows: list[Row] = []
     skipped: list[Skipped] = []
     broken: list[str] = []
+    seen: list[Seen] = []
     left = list(tests)
     while left:
-        answer, how = _weigh(command, left, folder, room, patience, environ, watch)
+        asked = Request(tuple(left), "", memory_only=not profile, profile=profile)
+        answer, how = _ask(command, asked, folder, room, patience, environ, watch)
+        seen += [item for item in answer.seen if item.key.test != answer.running]
         rows += [row for row in answer.rows if row.key.test != answer.running]
         skipped += [item for item in answer.skipped if item.test != answer.running]
         if not answer.running:
             break
         skipped.append(Skipped(answer.running, f"its process {how}"))
         broken.append(answer.running)
-        over = {answer.running, *(row.key.test for row in answer.rows), *(item.test for item in answer.skipped)}
+        known = (*(row.key.test for row in answer.rows), *(item.key.test for item in answer.seen))
+        over = {answer.running, *known, *(item.test for item in answer.skipped)}
         left = [test for test in left if test not in over]
-    return Answer(tuple(rows), tuple(skipped), broken=tuple(broken))
+    return Answer(tuple(rows), tuple(skipped), broken=tuple(broken), seen=tuple(seen))
 
 
-def _weigh(
+def _ask(
     command: Sequence[str],
-    tests: Sequence[str],
+    asked: Request,
     folder: Path,
     room: Path,
     patience: Patience,
     environ: Mapping[str, str],
     watch: Watch,
 ) -> tuple[Answer, str]:
-    """Return what a process weighed, and how it ended."""
+    """Return what a process answered, and how it ended."""
     with tempfile.TemporaryDirectory(dir=room) as name:
         out, log = Path(name) / "rows.json", Path(name) / "log.txt"
-        request = msgspec.json.encode(Request(tuple(tests), str(out), memory_only=True)).decode()
+        request = msgspec.json.encode(replace(asked, out=str(out))).decode()
         with log.open("wb") as stream:
             process = _start(command, {**inherited(environ), VARIABLE: request}, folder, stream.fileno())
         try:
@@ -194,7 +212,8 @@ def _weigh(
         try:
             return msgspec.json.decode(out.read_bytes(), type=Answer), how
         except (OSError, msgspec.DecodeError) as error:
-            raise FreshProcessError(f"a process that was to weigh {how}") from error
+            what = "profile" if asked.profile else "weigh"
+            raise FreshProcessError(f"a process that was to {what} {how}") from error
 
 
 def _wait_for_progress(process: subprocess.Popen[bytes], out: Path, patience: Patience) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import pairwise
-from operator import itemgetter
+from itertools import accumulate, pairwise
+from operator import attrgetter, itemgetter
+from typing import Any
 
-from pytest_pe_perf.history.record import IMPORTED
-from pytest_pe_perf.judge.changepoint import LevelChange, level_changes
+from pytest_pe_perf.history.interface import points_of
+from pytest_pe_perf.history.record import IMPORTED, reference_of
+from pytest_pe_perf.judge.changepoint import LevelChange, told
 from pytest_pe_perf.model import Course, GateReport, Judgement, Key, Past, PastRun, Run
 
 # A drawing has so many steps from left to right, and so many from bottom to top.
@@ -35,6 +38,12 @@ def moment(started: str) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
+def starts(runs: Sequence[PastRun]) -> list[datetime]:
+    """Return when each run began, or the latest one before it: clocks are put back, and a search needs an order."""
+    began = (moment(run.started) or datetime.min.replace(tzinfo=UTC) for run in runs)
+    return list(accumulate(began, max))
+
+
 def with_this_run(past: Past, run: Run, report: GateReport) -> tuple[Past, int]:
     """Return the history with this run in it, whether or not it was there already, and the number of this run."""
     now = moment(run.started)
@@ -43,29 +52,36 @@ def with_this_run(past: Past, run: Run, report: GateReport) -> tuple[Past, int]:
         if there.environment == run.environment.slug and moment(there.started) == now:
             return past, place
     place = len(past.runs)
-    courses = dict(past.courses)
+    courses, rows = dict(past.courses), {row.key: row for row in run.rows}
     for judgement in report.judgements:
         if judgement.value is not None:
-            courses[judgement.key] = _with(courses.get(judgement.key, Course()), place, judgement)
-    return Past((*past.runs, PastRun(run.started, run.environment.slug, run.context)), courses), place
+            course, reference = courses.get(judgement.key, Course()), reference_of(rows.get(judgement.key))
+            courses[judgement.key] = _with(course, place, judgement, reference)
+    runs = (*past.runs, PastRun(run.started, run.environment.slug, run.context))
+    return replace(past, runs=runs, courses=courses), place
 
 
-def _with(course: Course, place: int, judgement: Judgement) -> Course:
+def _with(course: Course, place: int, judgement: Judgement, reference: float | None) -> Course:
     comparison, value = judgement.comparison, judgement.value
     assert value is not None
+    before = course.references
+    if reference is not None and not before:
+        before = (None,) * len(course.values)
     return Course(
         (*course.places, place),
         (*course.values, value),
         (*course.lows, comparison.low if comparison else None),
         (*course.highs, comparison.high if comparison else None),
         (*course.verdicts, judgement.verdict.value),
+        (*before, reference) if before or reference is not None else (),
     )
 
 
 def changes_of(past: Past, keys: Iterable[Key]) -> Mapping[Key, tuple[LevelChange, ...]]:
     """Return where rows changed their level, by the number of the run; a row that was not searched is not there.
 
-    ``keys`` come in the order of their importance. No level is compared across a border of environments.
+    ``keys`` come in the order of their importance. Each environment is searched by itself, and what another program
+    measured as well, as ``pe-perf history --changes`` does.
     """
     environments = [run.environment for run in past.runs]
     found: dict[Key, tuple[LevelChange, ...]] = {}
@@ -76,14 +92,34 @@ def changes_of(past: Past, keys: Iterable[Key]) -> Mapping[Key, tuple[LevelChang
         if left < 0:
             break
         if all(map(math.isfinite, course.values)):
-            # What another program measured is a history of its own.
-            segments = [
-                (environments[place], verdict == IMPORTED)
-                for place, verdict in zip(course.places, course.verdicts, strict=True)
-            ]
-            changes = level_changes(course.values, segments=segments)
-            found[key] = tuple(replace(change, index=course.places[change.index]) for change in changes)
+            found[key] = tuple(sorted(_changes(course, environments), key=attrgetter("index")))
     return found
+
+
+def _changes(course: Course, environments: Sequence[str]) -> Iterator[LevelChange]:
+    """Yield the changes of a row, by the number of the run."""
+    apart: dict[tuple[str, bool], list[tuple[Any, ...]]] = {}
+    for point in points_of(course):
+        place, verdict = point[0], point[4]
+        apart.setdefault((environments[place], verdict == IMPORTED), []).append(point)
+    for points in apart.values():
+        places, values, _, _, _, references = zip(*points, strict=True)
+        for change in told(steadied(values, references))[0]:
+            yield replace(change, index=places[change.index])
+
+
+def steadied(values: Sequence[float], references: Sequence[float | None]) -> Sequence[float]:
+    """Return times as if the machine had always been as fast as it mostly was; the values as they are if nobody can say.
+
+    They are divided by what the reference workload took in the same processes, as the gate does, and multiplied by its
+    median. All need a reference: one that is not divided among others that are would be a change of level by itself.
+    """
+    usable = [reference for reference in references if reference is not None and 0 < reference < math.inf]
+    if not usable or len(usable) < len(values):
+        return values
+    usual = statistics.median(usable)
+    divided = [value / (reference / usual) for value, reference in zip(values, usable, strict=True)]
+    return divided if all(map(math.isfinite, divided)) else values
 
 
 def spark(values: Sequence[float]) -> tuple[int | None, ...]:
@@ -97,17 +133,19 @@ def spark(values: Sequence[float]) -> tuple[int | None, ...]:
     if not known:
         return ()
     low, high = min(known), max(known)
-    middle = (low + high) / 2
-    half = max((high - low) / 2, abs(middle) * LEAST_SPAN) or 1.0
-    bottom, top = middle - half, SPARK_LEVELS - 1
-    return tuple(round((v - bottom) / (2 * half) * top) if math.isfinite(v) else None for v in shown)
+    # Halves, because the largest numbers that there are have no sum and no distance.
+    middle = low / 2 + high / 2
+    half = max(high / 2 - low / 2, abs(middle) * LEAST_SPAN) or 1.0
+    bottom, top = middle / 2 - half / 2, SPARK_LEVELS - 1
+    return tuple(round((v / 2 - bottom) / half * top) if math.isfinite(v) else None for v in shown)
 
 
 def _steps(values: Sequence[float], most: int) -> Iterator[float]:
     count = min(len(values), most)
     borders = [len(values) * place // count for place in range(count + 1)] if count else []
+    finite = all(map(math.isfinite, values))
     for start, end in pairwise(borders):
-        known = sorted(filter(math.isfinite, values[start:end]))
+        known = sorted(values[start:end] if finite else filter(math.isfinite, values[start:end]))
         yield known[len(known) // 2] if known else math.nan
 
 
@@ -127,7 +165,12 @@ def thinned(course: Course) -> Course:
     kept = [max(index, index + 1, key=away) for index in range(0, old, 2)] + list(range(old, count))
     take = itemgetter(*kept)
     return Course(
-        take(course.places), take(course.values), take(course.lows), take(course.highs), take(course.verdicts)
+        take(course.places),
+        take(course.values),
+        take(course.lows),
+        take(course.highs),
+        take(course.verdicts),
+        take(course.references) if course.references else (),
     )
 
 

@@ -61,9 +61,14 @@ class _Side:
         return (*self.quantiles, *self.middles)
 
 
-def distribution(row: Row) -> Distribution | None:
-    """Return how the readings scatter, of both sides where there are two; None where there is no number."""
+def distribution(row: Row, accepted: float | None = None) -> Distribution | None:
+    """Return how the readings scatter, of both sides where there are two; None where there is no number.
+
+    ``accepted`` is the value of the baseline, of whose readings nothing is kept: it stands alone.
+    """
     sides = [_side("base", row.base), _side("head", row.samples)] if row.base else [_side("now", row.samples)]
+    if accepted is not None and not row.base:
+        sides.insert(0, _Side("accepted", (), (accepted,)))
     ends = [value for side in sides for value in side.ends if math.isfinite(value)]
     if not all(side.middles for side in sides) or not ends:
         return None
@@ -95,7 +100,7 @@ def _median(values: Sequence[float]) -> float:
 
 def _strip(side: _Side, place: _Place, unit: str) -> Strip:
     middle = side.quantiles[2] if side.quantiles else _median(side.middles)
-    words = f"median {format_quantity(middle, unit)}"
+    words = f"{'median ' * (side.name != 'accepted')}{format_quantity(middle, unit)}"
     whisker, box = None, None
     if side.quantiles:
         least, early, _, late, most = map(place, side.quantiles)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from rich.console import Console, Group, RenderableType
@@ -15,7 +16,7 @@ from rich.text import Text
 from pytest_pe_perf.judge.compare import anchor_of
 from pytest_pe_perf.judge.estimate import normalised
 from pytest_pe_perf.judge.gate import module_of
-from pytest_pe_perf.judge.renames import short
+from pytest_pe_perf.judge.renames import families, short
 from pytest_pe_perf.model import METRICS, BaselineRow, Change, Key, Plan
 from pytest_pe_perf.units import format_change, format_quantity
 
@@ -39,15 +40,34 @@ def renderable(plan: Plan) -> RenderableType:
 
 def summary(plan: Plan) -> str:
     """Return the plan in one line: ``"1 create, 2 fix, 40 unchanged, 3 left alone"``."""
-    counts = {kind: sum(change.kind == kind for change in plan.changes) for kind in _COLOURS}
+    counts = {kind: sum(change.kind == kind for change in plan.changes) for kind in (*_COLOURS, "complete")}
     counts |= {"unchanged": plan.unchanged, "left alone": len(plan.left)}
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "no rows"
 
 
+def history_lines(noted: Mapping[str, str], refused: Mapping[str, str], pairs: Mapping[str, str]) -> list[str]:
+    """Return what became of renamed tests in the history: ``pairs`` are their names, ``noted`` those that go on there.
+
+    ``refused`` says of the others why not: of each reason once, with what is to be run later.
+    """
+    said = [f"the history of {old} goes on as {new}" for new, old in families(_turned(noted))]
+    for why in dict.fromkeys(refused.values()):
+        later = families({pairs[test]: test for test, reason in refused.items() if reason == why})
+        commands = [f"  {shlex.join(('pe-perf', 'history', 'rename', old, new))}" for new, old in later]
+        said += [f"the history still has the old names: {why}; tell it later with:", *commands]
+    return [printable(line) for line in said]
+
+
+def _turned(pairs: Mapping[str, str]) -> dict[str, str]:
+    return {new: old for old, new in pairs.items()}
+
+
 def _changes(plan: Plan) -> Iterator[RenderableType]:
-    values = {change.key: _values(change) for change in plan.changes}
+    # Rows of before there was a hash get one all at once: of each there is nothing to be seen.
+    shown = [change for change in plan.changes if change.kind != "complete"]
+    values = {change.key: _values(change) for change in shown}
     widths = [max(map(len, column), default=0) for column in zip(*values.values(), strict=True)]
-    for module, changes in groupby(plan.changes, key=lambda change: module_of(change.key.test)):
+    for module, changes in groupby(shown, key=lambda change: module_of(change.key.test)):
         table = Table.grid(padding=(0, 2, 0, 0), expand=False)
         table.add_column(width=max(map(len, _COLOURS)))
         table.add_column(overflow="fold", min_width=12)
@@ -59,7 +79,8 @@ def _changes(plan: Plan) -> Iterator[RenderableType]:
             pair, ratio = values[change.key]
             table.add_row(kind, _test(change), change.key.metric, pair, Text(ratio, "red" if change.worse else ""))
         yield Text(printable(module), style="bold")
-        yield Padding(table, (0, 0, 1, 2), expand=False)
+        yield Padding(table, (0, 0, 0, 2), expand=False)
+        yield Text("")
 
 
 def _values(change: Change) -> tuple[str, str]:
@@ -92,7 +113,8 @@ def _left(plan: Plan) -> Iterator[RenderableType]:
         rows = [f"{key.metric} of {printable(key.label)}" for key in keys[:_LEFT_SHOWN]]
         if len(keys) > _LEFT_SHOWN:
             rows.append(f"... and {len(keys) - _LEFT_SHOWN} more")
-        yield Padding(Text("\n".join(rows), overflow="fold"), (0, 0, 1, 2), expand=False)
+        yield Padding(Text("\n".join(rows), overflow="fold"), (0, 0, 0, 2), expand=False)
+        yield Text("")
 
 
 def _test(change: Change) -> Text:

@@ -1,4 +1,4 @@
-"""Where a measurement of pairs is: one line that is written over on a terminal, and a few plain ones elsewhere."""
+"""Where a measurement is: of pairs one line that is written over on a terminal, and a few plain ones elsewhere."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
-
-from pytest_pe_perf.measure.paired.controller import Progress
+from typing import TYPE_CHECKING, Protocol
 
 from .screen import printable, shorten, shorten_id, width_of
 from .wording import change
 
+if TYPE_CHECKING:
+    from pytest_pe_perf.measure.paired.controller import Progress
+
 # Seconds between two looks of the line; a reader follows no more, and a terminal over a slow link neither.
 _PAUSE = 0.2
-# Seconds that a pair of processes takes to start, until it is known.
-_START_UP = 2.0
+# Seconds that a process takes to start, or a pair, until it is known.
+START_UP = 2.0
+# Seconds after which a run tells that it has not come to a halt, each time.
+_LONG = 30.0
 # With fewer columns a test's name says nothing.
 _LEAST_NAME = 10
 
@@ -64,10 +67,10 @@ class _Pace:
             self.restart, self.restart_began = progress.restart, now
         planned = (progress.tests - progress.test + 1) * progress.seconds
         ended = progress.restart - 1
-        each = (self.restart_began - self.began) / ended if ended else progress.tests * progress.seconds + _START_UP
+        each = (self.restart_began - self.began) / ended if ended else progress.tests * progress.seconds + START_UP
         still = (progress.restarts - progress.restart) * each
         # This pair has started already, and may be slower than those before.
-        return still + max(each - (now - self.restart_began) - (0.0 if ended else _START_UP), planned)
+        return still + max(each - (now - self.restart_began) - (0.0 if ended else START_UP), planned)
 
 
 @dataclass(slots=True)
@@ -134,6 +137,36 @@ class PlainLines:
 
     def end(self) -> None:
         """Leave all lines."""
+
+
+@dataclass(slots=True)
+class LongRun:
+    """Says of a run against a baseline from time to time how far it is: pytest's own line counts tests and no minutes.
+
+    ``say`` writes a line that stays, ``clock`` counts seconds.
+    """
+
+    say: Callable[[str], None]
+    clock: Callable[[], float] = time.monotonic
+    _tests: int = 0
+    _ended: int = 0
+    _began: float = 0.0
+    _told: float = 0.0
+
+    def begin(self, tests: int) -> None:
+        """Begin a run of so many performance tests."""
+        self._tests, self._ended = tests, 0
+        self._began = self._told = self.clock()
+
+    def end_one(self) -> None:
+        """Count one test that is over, and say how far the run is unless that was said a short while ago."""
+        self._ended += 1
+        now, still = self.clock(), self._tests - self._ended
+        if now - self._told < _LONG or still < 1:
+            return
+        self._told = now
+        left = (now - self._began) / self._ended * still
+        self.say(f"pe-perf: {self._ended} of {self._tests} performance tests, about {rough_time(left)} left")
 
 
 def live(title: str, progress: Progress | None, left: float, width: int) -> str:

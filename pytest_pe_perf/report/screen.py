@@ -115,6 +115,13 @@ def wrap(text: str, width: int, indent: str = "") -> Iterator[str]:
         yield indent + line
 
 
+def hang(text: str, width: int) -> Iterator[str]:
+    """Yield ``text`` in lines of at most ``width`` columns, all but the first indented."""
+    fits = width_of(printable(text)) <= width
+    for number, line in enumerate(wrap(text, width if fits else max(width - 2, 1))):
+        yield f"  {line}" if number and width > 2 else line
+
+
 def wrap_parts(start: str, parts: Sequence[str], width: int) -> Iterator[str]:
     """Yield ``start`` and the parts of a sentence, broken between parts where that is possible."""
     line = start

@@ -107,22 +107,24 @@ def commits_of(context: Mapping[str, str]) -> Commits | None:
 class Result:
     """A whole report in a few words. ``level`` is its colour: ``good`` only where something was compared.
 
-    ``found`` is what was found, the verdicts first; ``hint`` the command that comes next, if one does.
+    ``found`` is what was found, the verdicts first; ``hint`` the command that comes next, if one does. ``doubts`` are
+    those of the report, which a terminal shows apart.
     """
 
     level: Level
     found: tuple[str, ...]
     hint: str
+    doubts: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """All of it."""
+        """All of it but the doubts."""
         return (*self.found, self.hint) if self.hint else self.found
 
     @property
     def sentence(self) -> str:
         """All of it as one sentence."""
-        return "; ".join(self.parts)
+        return "; ".join((*self.parts, *(f"could not tell: {doubt}" for doubt in self.doubts)))
 
 
 def style(verdict: str) -> str:
@@ -163,9 +165,18 @@ def left_open(judgement: Judgement) -> bool:
 
 def statement(judgement: Judgement) -> str:
     """Return what became of a row, in one line: ``"test_a.py::test_b: time per call (latency) regressed: ..."``."""
+    return f"{printable(judgement.key.label)}: {_found(judgement)}"
+
+
+def finding(judgement: Judgement) -> str:
+    """Return the same for where the test's name stands already: ``"[parse] time per call (latency) regressed: ..."``."""
+    name = f"[{printable(judgement.key.name)}] " if judgement.key.name else ""
+    return f"{name}{_found(judgement)}"
+
+
+def _found(judgement: Judgement) -> str:
     metric = METRICS[judgement.key.metric]
-    what = f"{metric.title} ({metric.name}) {judgement.verdict}"
-    return f"{printable(judgement.key.label)}: {what}: {printable(judgement.reason)}"
+    return f"{metric.title} ({metric.name}) {judgement.verdict}: {printable(judgement.reason)}"
 
 
 def _significance(judgement: Judgement) -> float:
@@ -259,6 +270,13 @@ def reproduce_command(test: str, commits: Commits | None = None) -> str:
     return f"pytest --pe-perf --pe-perf-against {shell_quote(commits.ref)} {head}{shell_quote(test)}"
 
 
+def profile_command(test: str, commits: Commits | None = None) -> str:
+    """Return the command that shows where the time and the memory of this one test go."""
+    if commits is None:
+        return f"{reproduce_command(test)} --pe-perf-profile"
+    return reproduce_command(test, commits).replace("pytest --pe-perf", "pytest --pe-perf --pe-perf-profile", 1)
+
+
 def shell_quote(text: str) -> str:
     r"""Return ``text`` as one word of a shell, on one line; what cannot be printed is written ``$'\x1b'``."""
     if printable(text) == text:
@@ -280,9 +298,9 @@ def _shell_escape(character: str) -> str:
 
 def result(report: GateReport, commits: Commits | None = None) -> Result:
     """Return the sentence that a reader who reads only one sees."""
-    found = (_counts(report), _not_measured(report), _sight(report))
+    found = (_counts(report), _not_measured(report), sight(report))
     hint = _hint(report) if commits is None else _hint_of_pairs(report)
-    return Result(_level(report), tuple(part for part in found if part), hint)
+    return Result(_level(report), tuple(part for part in found if part), hint, report.doubts)
 
 
 def in_short(report: GateReport) -> str:
@@ -292,7 +310,7 @@ def in_short(report: GateReport) -> str:
         return tally(judgement for judgement in report.judgements if judgement.fails)
     if level == "unsure":
         open_ones = tally(judgement for judgement in report.judgements if left_open(judgement))
-        return open_ones or _not_measured(report) or "nothing measured"
+        return open_ones or _not_measured(report) or ("could not tell" if report.doubts else "nothing measured")
     return tally(j for j in report.judgements if j.verdict is Verdict.ACCEPTED) or "nothing got worse"
 
 
@@ -312,7 +330,8 @@ def _level(report: GateReport) -> Level:
     if any(judgement.fails for judgement in report.judgements):
         return "bad"
     everything_well = all(judgement.verdict in _GOOD for judgement in report.judgements)
-    return "good" if report.judgements and everything_well and not report.skipped else "unsure"
+    sure = report.judgements and not report.skipped and not report.doubts
+    return "good" if sure and everything_well else "unsure"
 
 
 def _counts(report: GateReport) -> str:
@@ -352,7 +371,7 @@ def _hint_of_pairs(report: GateReport) -> str:
     )
 
 
-def _sight(report: GateReport) -> str:
+def sight(report: GateReport) -> str:
     """Return what the run could have seen: silence below that proves nothing.
 
     Other metrics than the latency have thresholds of their own, which are wider: they would blur the number.

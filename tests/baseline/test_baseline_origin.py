@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pytest_pe_perf.baseline.accepts import accepts_of, with_accepts
 from pytest_pe_perf.baseline.origin import Origin, accepted_at, age_of
 from pytest_pe_perf.baseline.store import path_of, save
 from pytest_pe_perf.errors import BaselineError
 from pytest_pe_perf.judge.stale import YOUNG, Age
-from pytest_pe_perf.model import BaselineRow, Environment, Key
+from pytest_pe_perf.model import BaselineRow, Environment, Key, Past, Run
 
 HERE = Environment("cpython", "3.11", "linux", "x86_64-amd-25-1", 2)
 FOLDER = Path("baselines")
@@ -113,13 +114,13 @@ def test_a_neighbour_that_is_not_committed(project: Path) -> None:
     assert origins(project, [A, B]) == [Origin(first), UNCOMMITTED]
 
 
-def test_line_ends_and_reasons(project: Path) -> None:
-    """Other line ends and a reason that is written later accept nothing; an editor's blanks do not either."""
+def test_line_ends_reasons_and_hashes(project: Path) -> None:
+    """Other line ends, a reason that is written later and a hash that is added accept nothing; nor do an editor's blanks."""
     first = accept(project, A, B)
     path = path_of(project / FOLDER, HERE, MODULE)
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     commit(project)
-    accept(project, A, replace(B, reason="it checks more"))
+    accept(project, replace(A, body="0123456789ab"), replace(B, reason="it checks more"))
     assert origins(project, [A, B]) == [Origin(first), Origin(first)]
 
 
@@ -385,3 +386,27 @@ def test_where_git_cannot_tell_no_row_is_old(project: Path, tmp_path: Path, monk
     assert ages(tmp_path / "nowhere", [A], 3) == YOUNG
     monkeypatch.setenv("PATH", "")
     assert ages(project, [A], 3) == YOUNG
+
+
+def test_the_history_of_what_was_accepted(project: Path) -> None:
+    """Each acceptance of a row is told with its commit, its author and its reason; what only reads otherwise is none."""
+    first = accept(project, A, B)
+    accept(project, replace(A, reason="as it was"), B, C)
+    second = accept(project, replace(A, value=2.0, anchor=1.0, reason="worth it"), B, row("test_é", 4.0))
+    accept(project, row("test_a", 9.0, OTHER), module=OTHER)
+    save(project / FOLDER, HERE, {MODULE: [replace(A, value=3.0)]})  # and not committed
+    found = accepts_of(project / FOLDER, HERE, [A.key, B.key, Key(f"{MODULE}::test_gone", "", "latency")])
+    assert found.keys() == {A.key, B.key}
+    assert [(one.commit, one.who, one.value, one.anchor, one.reason) for one in found[A.key]] == [
+        (first, "A Name", 1.0, None, ""),
+        (second, "A Name", 2.0, 1.0, "worth it"),
+    ]
+    assert [one.value for one in found[B.key]] == [1.0]
+    beside = Run(1, "2026-11-20T09:41:07+00:00", HERE, {"against": "main"}, ())
+    assert with_accepts(Past(), project / FOLDER, beside) == Past()
+
+
+def test_without_git_nothing_is_known_of_what_was_accepted(tmp_path: Path) -> None:
+    save(tmp_path / FOLDER, HERE, {MODULE: [A]})
+    assert accepts_of(tmp_path / FOLDER, HERE, [A.key]) == {}
+    assert accepts_of(tmp_path / "nowhere", HERE, [A.key]) == {}

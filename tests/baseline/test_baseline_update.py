@@ -365,6 +365,22 @@ def test_a_renamed_row_moves_with_its_value_and_its_reason(tmp_path: Path) -> No
     assert (again.changes, again.unchanged) == ((), 1)
 
 
+def test_a_row_of_before_there_was_a_body_gets_one(tmp_path: Path) -> None:
+    """Where its test has the source that it had, whatever its numbers do: nothing else of the row changes, and only once."""
+    open_one, changed = key("test_open"), key("test_changed", "peak")
+    old = [accepted(PEAK, 1000), accepted(open_one, 1.0), accepted(changed, 1000)]
+    rows = [measured(PEAK, 1000), measured(open_one, 1.08, 1.08, 1.08), measured(changed, 1000, source="another")]
+    result = planned([replace(row, body="body") for row in rows], old)
+    assert [(change.kind, change.key) for change in result.changes] == [("complete", PEAK), ("complete", open_one)]
+    assert "complete" not in "\n".join(lines_of(result)[:-1])
+    assert lines_of(result)[-1] == "2 complete, 1 unchanged, 2 left alone"
+    save(tmp_path, HERE, {MODULE: old})
+    apply(result.changes, tmp_path, HERE)
+    now = load(tmp_path, HERE)
+    assert now == {row.key: replace(row, body="" if row.key == changed else "body") for row in old}
+    assert planned([replace(row, body="body") for row in rows], now.values()).changes == ()
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "value", "worse"),
     [((2000,) * 3, "fix", 2000, True), ((500,) * 3, "update", 500, False), ((1200,), "rename", 1000, False)],

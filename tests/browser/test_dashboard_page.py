@@ -25,6 +25,7 @@ def wait_for_text(page, selector, pattern):
 def drag(page, plot, begin, end):
     """Drag over a chart, from one share of its width to another."""
     plot.scroll_into_view_if_needed()
+    plot.locator(".u-over").wait_for()
     box = plot.locator(".u-over").bounding_box()
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + begin * box["width"], y)

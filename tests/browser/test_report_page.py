@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pytest_pe_perf.judge.packed import pack
-from pytest_pe_perf.model import Block, Key, PairedRow, Pairs, Past, Restart, Turn, Verdict
-from pytest_pe_perf.report.data import anchor
+from pytest_pe_perf.model import Accept, Block, Key, PairedRow, Pairs, Past, Restart, Turn, Verdict
 from pytest_pe_perf.report.html import render
+from pytest_pe_perf.report.rows import anchor
 from pytest_pe_perf.units import format_change, format_quantity
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -40,7 +40,9 @@ def report(large, made, tmp_path_factory):
     """Its page."""
     run, found = made.outcome()
     pairs = Pairs((pack(_paired(large.test_id(3))),))
-    page = render(replace(run, pairs=(pairs,)), found, made.past(), command="pytest --pe-perf tests/perf")
+    markers = {large.test_id(3): ("<i>engine", "slow"), large.test_id(17): ("slow",)}
+    run = replace(run, pairs=(pairs,), markers=markers)
+    page = render(run, found, made.past(), command="pytest --pe-perf tests/perf")
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(page, "utf-8")
     return path
@@ -122,7 +124,7 @@ def test_search_filters_and_order_stand_in_the_address(report, read):
     assert ids(page) == ["0071", "0067"]
     assert page.locator("th[aria-sort=descending]").text_content() == "Change"
     page.reload()
-    page.wait_for_function("document.documentElement.dataset.ready")
+    page.locator("html[data-ready]").wait_for(state="attached")
     table(page)
     assert ids(page) == ["0071", "0067"]
     page.keyboard.press("Escape")
@@ -132,6 +134,25 @@ def test_search_filters_and_order_stand_in_the_address(report, read):
     assert "metric=peak" in page.url
     page.get_by_label("Search tests").fill("no such test")
     page.get_by_text("No row fits the filters").wait_for()
+
+
+def test_rows_are_filtered_by_the_markers_of_their_tests(report, read):
+    """With what else is asked for, and by the address; a name that nobody has finds nothing."""
+    page = read(report)
+    assert page.locator("#marker option").all_text_contents() == ["All markers", "<i>engine", "slow"]
+    page.get_by_label("Marker").select_option("slow")
+    expect(page.locator("#shown")).to_have_text("4 of 240 rows")
+    page.locator("#metric").select_option("latency")
+    expect(page.locator("#shown")).to_have_text("2 of 240 rows")
+    assert page.url.endswith("#metric=latency&marker=slow")
+    page.reload()
+    page.locator("html[data-ready]").wait_for(state="attached")
+    table(page)
+    assert ids(page) == ["0003", "0017"]
+    page.keyboard.press("Escape")
+    expect(page.locator("#shown")).to_have_text("240 rows")
+    page.evaluate("location.hash = '#marker=gone'")
+    expect(page.locator("#shown")).to_have_text("0 of 240 rows")
 
 
 def test_the_keyboard_goes_everywhere(report, read, large):
@@ -175,13 +196,14 @@ def test_a_test_has_its_history_its_readings_and_its_rounds(report, read, slow):
         == ""
     )
     assert "regressed" in row.locator(".note").text_content()
-    assert row.locator("svg.strip .dot").count() == 5
+    assert row.locator("svg.strip.of-now .dot").count() == 5
+    assert row.locator("svg.strip.of-accepted .dot").count() == 1
     assert row.locator(".by-round").get_attribute("aria-label").startswith("4 pairs of processes, medians from +3")
     assert row.locator(".by-round path").count() == 48
     assert "peak memory of a call grew as well" in row.locator(".hints").text_content()
     row.get_by_text("All points as a table").click()
     expect(row.locator(".points tbody tr")).to_have_count(100)
-    assert page.locator("#page-test").get_by_text("python -m memray run").count() == 1
+    assert page.locator("#page-test").get_by_text("--pe-perf-profile").count() == 1
 
 
 def test_a_history_is_zoomed_by_pointer_and_keyboard(report, read, slow):
@@ -224,7 +246,7 @@ def test_quantities_are_written_as_everywhere(report, read):
     """What the script writes is what the rest of the report writes."""
     page = read(report)
     values = [0.0, 9.995e-4, 0.012345, 1.0, 59.99, 60.0, 3600.0, 999.4, 1023.0, 1024.0, 5e6, 3e9, 12345678.0, 12.5]
-    ratios = [1.0, 0.99996, 0.5, 1.123, 1.9994, 2.0, 12.346, 1234.0]
+    ratios = [1.0, 0.99996, 0.5, 1.123, 1.9994, 2.0, 12.346, 1234.0, 1e6, 8.1818e19]
     script = re.search(r"\n(const STEPS = .*?)const day", report.read_text("utf-8"), re.DOTALL)[1]
     ask = (
         "([script, call, values]) => new Function('values', `${script}; return values.map((each) => ${call})`)(values)"
@@ -296,13 +318,97 @@ def test_print_shows_all_rows(report, read):
     assert rows(page).count() == 25
 
 
+def test_paper_is_light_and_shows_what_is_closed(report, read, slow):
+    page = read(report, slow, color_scheme="dark")
+    page.locator("#page-test canvas").first.wait_for()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert page.evaluate("[...document.querySelectorAll('details.rest')].every((each) => each.open)")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") is None
+
+
+def test_paper_shows_a_trend_up_to_its_last_run(report, read, slow):
+    """A chart that was drawn for a wide screen fits in, with words of their own size."""
+    page = read(report, slow)
+    canvas = page.locator("[data-metric=latency] canvas")
+    canvas.wait_for()
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert canvas.evaluate("(each) => each.width / devicePixelRatio") <= 680
+    assert canvas.bounding_box()["width"] == page.locator("[data-metric=latency] .plot").bounding_box()["width"]
+    assert page.locator(".u-over").first.is_hidden()
+
+
+def test_what_was_accepted_stands_beside_its_history(read, large, tmp_path):
+    """With the commit, who and why; the newest first, and the value from which a creep is measured."""
+    made = large.Made(8, 12)
+    key = Key(large.test_id(0), "", "latency")
+    accepts = (
+        Accept("c0ffee00aa", made.started(2), "Ann", 1e-3),
+        Accept("facade00bb", made.started(6), "<b>Bob", 2e-3, 1e-3, "worth it"),
+    )
+    path = tmp_path / "report.html"
+    path.write_text(render(*made.outcome(), replace(made.past(), accepts={key: accepts})), "utf-8")
+    page = read(path, f"#t={anchor(key.test)}")
+    told = page.locator("[data-metric=latency] .accepts li").all_text_contents()
+    assert told == [
+        f"{made.started(6)[:10]} facade00bb 2.00 ms by <b>Bob: worth it (a creep is measured from 1.00 ms)",
+        f"{made.started(2)[:10]} c0ffee00aa 1.00 ms by Ann",
+    ]
+
+
+WORDS_OF_A_CHART = """
+(() => {
+  window.drawn = [];
+  const draw = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (...all) { drawn.push(all[0]); draw.apply(this, all); };
+})()
+"""
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit", "budget", "axis", "not_there"),
+    [
+        ("retained", "B", None, ["0 B", "256 B", "512 B", "1.00 KiB"], "0.00 B"),
+        ("allocations", "1", None, ["0", "1", "2", "4"], "0.00"),
+        ("retained", "B", 4096.0, ["0 B", "4.00 KiB", "budget 4.00 KiB"], "256 B"),
+    ],
+)
+def test_a_history_of_zeros_is_a_line_on_an_axis(read, large, tmp_path, metric, unit, budget, axis, not_there):
+    """From nothing to what the unit is counted in, or to the budget; and it is said."""
+    run, found = large.Made(1, 2).outcome()
+    key = Key(large.test_id(0), "", metric)
+    compared = large.Comparison(0.0, 0.0, 1.0, 1.0, 1.0, 3, 0.0, 0.0, "counts")
+    limit = None if budget is None else large.Budget(budget, "4 KiB")
+    judged = large.Judgement(key, Verdict.UNCHANGED, "equal", 0.0, compared, limit)
+    runs = tuple(large.PastRun(f"2026-01-{day:02}T09:00:00+00:00", "here", {}) for day in range(1, 13))
+    ones, words = (1.0,) * 12, ("unchanged",) * 12
+    past = Past(runs, {key: large.Course(tuple(range(12)), (0.0,) * 12, ones, ones, words)})
+    path = tmp_path / "report.html"
+    path.write_text(render(replace(run, rows=()), replace(found, judgements=(judged,)), past), "utf-8")
+    page = read(path)
+    page.evaluate(WORDS_OF_A_CHART)
+    page.evaluate("(hash) => { location.hash = hash; }", f"#t={anchor(key.test)}")
+    page.locator("#page-test canvas").wait_for()
+    assert page.get_by_text(f"{format_quantity(0.0, unit)} in every run").count() == 1
+    drawn = page.evaluate("drawn")
+    assert set(axis) <= set(drawn)
+    assert not_there not in drawn
+    assert page.get_by_text("the budget lies far above").count() == 0
+
+
 def test_a_history_of_one_point_and_none(read, large, tmp_path):
     """A first run has a dot and says so; a row without a number says that too."""
     run, found = large.Made(8, 2).outcome()
     missing = large.Judgement(Key("tests/test_old.py::test_gone", "", "latency"), Verdict.MISSING, "it is gone")
     path = tmp_path / "report.html"
     path.write_text(render(run, replace(found, judgements=(*found.judgements, missing)), Past()), "utf-8")
-    page = read(path, f"#t={anchor(large.test_id(0))}")
+    page = read(path)
+    assert page.locator("#metric").is_visible()
+    assert page.locator("#marker").is_hidden(), "no test has one"
+    page.evaluate("(hash) => { location.hash = hash; }", f"#t={anchor(large.test_id(0))}")
+    page.locator("#page-test canvas").first.wait_for()
     assert page.get_by_text("one run so far: a trend needs more").count() == 2
     page.evaluate("(hash) => { location.hash = hash; }", f"#t={anchor('tests/test_old.py::test_gone')}")
     page.get_by_text("No run gave a number yet").wait_for()

@@ -1,137 +1,166 @@
-"""The comment on a pull request, written to a server that keeps comments as GitHub does."""
+"""`pe-perf pull-request`: a comment on GitHub or GitLab and a status on GitHub, to a server that keeps them as they do."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from pytest_pe_perf.cli import main
 from pytest_pe_perf.report.formats.markdown import MARKER
 
-SCRIPT = Path(__file__).parents[2] / ".github/actions/pe-perf/comment.py"
+from .conftest import Services
+
 HEAD, TWICE = "a" * 40, "b" * 40
 TEXT = 'all is well: $(exit 3) `exit 3` "é"\n'
-
-
-class GitHub(ThreadingHTTPServer):
-    """One repository. Pull request 7 is far down the list, and two others end with the same commit."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        heads = {**dict.fromkeys(range(1000, 1150), "c" * 40), 7: HEAD, 8: TWICE, 9: TWICE}
-        self.pulls = [{"number": number, "head": {"sha": sha}} for number, sha in heads.items()]
-        self.comments: list[dict[str, Any]] = []
-
-    def add(self, body: str, kind: str) -> dict[str, Any]:
-        new = {"id": len(self.comments), "body": body, "user": {"type": kind}, "html_url": "https://x.example/1"}
-        self.comments.append(new)
-        return new
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: GitHub
-
-    def answer(self) -> None:
-        address = urlsplit(self.path)
-        path = address.path.removeprefix("/repos/a/b/")
-        content = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
-        if self.headers["Authorization"] != "Bearer secret":
-            self.send_error(403)
-            return
-        said: Any
-        match self.command, path.split("/"):
-            case "GET", ["pulls"] | ["issues", "7", "comments"]:
-                start = 100 * (int(parse_qs(address.query)["page"][0]) - 1)
-                said = (self.server.pulls if path == "pulls" else self.server.comments)[start : start + 100]
-            case "POST", ["issues", "7", "comments"]:
-                said = self.server.add(content["body"], "Bot")
-            case "PATCH", ["issues", "comments", number]:
-                said = self.server.comments[int(number)]
-                said.update(content)
-            case _:
-                self.send_error(404)
-                return
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(said).encode())
-
-    def do_GET(self) -> None:
-        self.answer()
-
-    def do_POST(self) -> None:
-        self.answer()
-
-    def do_PATCH(self) -> None:
-        self.answer()
-
-    def log_message(self, *_: object) -> None:
-        pass
+Call = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def github() -> Iterator[GitHub]:
-    with GitHub() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def call(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Call:
+    """Return a function that runs the command in a job of GitHub's or GitLab's; its status, and what it said."""
+    jobs = {
+        "GitHub": {"GITHUB_API_URL": services.address, "GITHUB_REPOSITORY": "a/b", "GITHUB_TOKEN": "secret"},
+        "GitLab": {
+            "CI_API_V4_URL": services.address,
+            "CI_PROJECT_ID": "3",
+            "CI_PROJECT_URL": "https://x.example/p",
+            "CI_MERGE_REQUEST_IID": "7",
+            "GITLAB_TOKEN": "secret",
+        },
+        "nobody": {},
+    }
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(
+        *arguments: str, job: str = "GitHub", body: str | None = f"{MARKER}\n{TEXT}", **more: str
+    ) -> tuple[int, str]:
+        for name in {name for one in jobs.values() for name in one} | {"GITHUB_RUN_ID"}:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {**jobs[job], **more}.items():
+            monkeypatch.setenv(name, value)
+        Path("comment.md").unlink(missing_ok=True)
+        if body is not None:
+            Path("comment.md").write_text(body, encoding="utf-8")
+        monkeypatch.setattr(sys, "argv", ["pe-perf", "pull-request", *arguments])
+        status = 0
+        try:
+            main()
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        said = capsys.readouterr()
+        return status, said.err or said.out
+
+    return run
 
 
-def comment(
-    github: GitHub, folder: Path, *arguments: str, body: str = f"{MARKER}\n{TEXT}", token: str = "secret"
-) -> Any:
-    (folder / "comment.md").write_text(body, encoding="utf-8")
-    address = f"http://127.0.0.1:{github.server_port}"
-    environ = {**os.environ, "GITHUB_API_URL": address, "GITHUB_REPOSITORY": "a/b", "GITHUB_TOKEN": token}
-    command = [sys.executable, str(SCRIPT), "comment.md", *arguments]
-    return subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
-
-
-def test_the_second_push_edits_the_comment_of_the_first(github: GitHub, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("job", "address"),
+    [("GitHub", "https://x.example/1\n"), ("GitLab", "https://x.example/p/-/merge_requests/7#note_120\n")],
+)
+def test_the_second_push_edits_the_comment_of_the_first(services: Services, call: Call, job: str, address: str) -> None:
     """It is found by its first line on whatever page, and only if it is ours; the text arrives as it is."""
     for number in range(120):
-        github.add(f"{MARKER}\nmine" if number == 3 else f"see {MARKER}", "User" if number == 3 else "Bot")
-    before = [entry["body"] for entry in github.comments]
-    for arguments, body in ((["--number", "7"], "first\n"), (["--head", HEAD], TEXT)):
-        done = comment(github, tmp_path, *arguments, body=f"{MARKER}\n{body}")
-        assert (done.returncode, done.stdout) == (0, "https://x.example/1\n"), done.stderr
-    assert [entry["body"] for entry in github.comments] == [*before, f"{MARKER}\n{TEXT}"]
+        services.add(f"{MARKER}\nmine" if number == 3 else f"see {MARKER}", bot=number != 3)
+    before = services.bodies
+    for body in ("first\n", TEXT):
+        assert call("comment", "comment.md", "--number", "7", job=job, body=f"{MARKER}\n{body}") == (0, address)
+    assert services.bodies == [*before, f"{MARKER}\n{TEXT}"]
 
 
-def test_two_jobs_keep_a_comment_each(github: GitHub, tmp_path: Path) -> None:
-    """A name in the mark keeps them apart."""
+def test_two_jobs_keep_a_comment_each(services: Services, call: Call) -> None:
+    """A name in the mark keeps them apart; a job of GitLab's knows its merge request."""
     for name in ("", "engine", "", "engine"):
-        assert comment(github, tmp_path, "--number", "7", "--id", name).returncode == 0
-    bodies = [entry["body"] for entry in github.comments]
-    assert bodies == [f"{MARKER}\n{TEXT}", f"<!-- pe-perf report: engine -->\n{TEXT}"]
+        assert call("comment", "comment.md", "--id", name, job="GitLab")[0] == 0
+    assert services.bodies == [f"{MARKER}\n{TEXT}", f"<!-- pe-perf report: engine -->\n{TEXT}"]
+
+
+def test_where_nothing_was_measured_the_old_answer_does_not_stay(services: Services, call: Call) -> None:
+    """Without a file the comment says so, and where the log is."""
+    services.add(f"{MARKER}\nall is well")
+    place = {"GITHUB_RUN_ID": "99", "GITHUB_SERVER_URL": "https://x.example"}
+    assert call("comment", "comment.md", "--number", "7", body=None, **place)[0] == 0
+    (body,) = services.bodies
+    assert body.startswith(f"{MARKER}\n◇ **pe-perf**: nothing was measured")
+    assert "(https://x.example/a/b/actions/runs/99)" in body
+
+
+def test_a_pull_request_is_found_by_its_last_commit(services: Services, call: Call) -> None:
+    """However many others are open; with the branch that it goes to, as a job's outputs."""
+    for number in range(1000, 1150):
+        services.open(number, "c" * 40)
+    services.open(7, HEAD, "release/1.x")
+    assert call("find", HEAD) == (0, "number=7\nbase=release/1.x\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "state", "words"),
+    [
+        ([], None, "pending", "being judged"),
+        (["--ended", "0"], "nothing got worse", "success", "nothing got worse"),
+        (["--ended", "1"], "2 regressed", "failure", "2 regressed"),
+        (["--ended", "3"], "2 new", "error", "could not tell: 2 new"),
+        (["--ended", "3"], "could not tell", "error", "could not tell"),
+        (["--ended", "2"], None, "error", "could not tell: nothing was measured, or it cannot be judged"),
+        (["--ended", "0"], None, "error", "could not tell: nothing was measured, or it cannot be judged"),
+        (["--ended", "1"], "1 regressed, " * 20, "failure", "1 regressed"),
+    ],
+)
+def test_a_commit_is_given_a_status(
+    services: Services, call: Call, arguments: list[str], said: str | None, state: str, words: str
+) -> None:
+    """By the exit status of the gate, in the badge's few words, with a link to the run; a success needs both."""
+    place = {"GITHUB_RUN_ID": "99", "GITHUB_SERVER_URL": "https://x.example"}
+    if said is not None:
+        Path("badge.json").write_text(json.dumps({"message": said}))
+    badge = ["--badge", "badge.json"] if arguments else []
+    assert call("status", HEAD, *arguments, *badge, "--id", "engine", **place)[0] == 0
+    (status,) = services.statuses
+    assert status.pop("description").startswith(words)
+    assert status == {
+        "commit": HEAD,
+        "state": state,
+        "context": "pe-perf/engine",
+        "target_url": "https://x.example/a/b/actions/runs/99",
+    }
 
 
 @pytest.mark.parametrize(
     ("arguments", "changes", "seen"),
     [
-        (["--head", TWICE], {}, "2 open pull requests end with"),
-        (["--head", "d" * 40], {}, "0 open pull requests end with"),
-        (["--head", "main"], {}, "no full commit id"),
-        (["--number", "7", "--id", "x -->"], {}, "only letters"),
-        (["--number", "7"], {"body": "hello\n"}, "no comment of pe-perf"),
-        (["--number", "7"], {"token": "other"}, "does not take the comment: HTTP Error 403"),
+        (["status", HEAD, "--ended", "0"], {}, "belong together"),
+        (["status", HEAD, "--ended", "0", "--badge", "comment.md"], {}, "no badge of pe-perf"),
+        (["status", "main"], {}, "no full commit id"),
+        (["status", HEAD, "--id", "a b"], {}, "only letters"),
+        (["status", HEAD], {"job": "GitLab"}, "only in the project that the branch is in"),
+        (["status", HEAD], {"GITHUB_TOKEN": "other"}, "HTTP Error 403"),
+        (["find", TWICE], {}, "2 open pull requests end with"),
+        (["find", "d" * 40], {}, "0 open pull requests end with"),
+        (["find", "main"], {}, "no full commit id"),
+        (["find", HEAD], {"job": "GitLab"}, "only GitHub is asked"),
+        (["find", HEAD], {"job": "nobody"}, "neither GITHUB_REPOSITORY nor CI_API_V4_URL"),
+        (["comment", "comment.md"], {}, "give its --number"),
+        (["comment", "comment.md", "--number", "7", "--id", "x -->"], {}, "only letters"),
+        (["comment", "comment.md", "--number", "7"], {"body": "hello\n"}, "no comment of pe-perf"),
+        (["comment", "comment.md", "--number", "7"], {"GITHUB_TOKEN": ""}, "GITHUB_TOKEN is not set"),
+        (["comment", "comment.md", "--number", "7"], {"GITHUB_TOKEN": "other"}, "HTTP Error 403"),
+        (["comment", "comment.md", "--number", "8"], {"job": "GitLab"}, "HTTP Error 404"),
+        (["comment", "comment.md"], {"job": "GitLab", "CI_API_V4_URL": "http://127.0.0.1:1"}, "Connection refused"),
     ],
-)
+)  # fmt: skip
 def test_what_is_refused(
-    github: GitHub, tmp_path: Path, arguments: list[str], changes: dict[str, str], seen: str
+    services: Services, call: Call, arguments: list[str], changes: dict[str, str], seen: str
 ) -> None:
-    """It says why, ends in red, and nothing is written."""
-    done = comment(github, tmp_path, *arguments, **changes)
-    assert done.returncode
-    assert seen in done.stderr
-    assert github.comments == []
+    """It says why, ends with 2, and nothing is written."""
+    services.open(8, TWICE)
+    services.open(9, TWICE)
+    status, said = call(*arguments, **changes)
+    assert status == 2
+    assert seen in said
+    assert services.comments == services.statuses == []

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_pe_perf.baseline.store import save
-from pytest_pe_perf.cli import main
 from pytest_pe_perf.model import RUN_FORMAT, BaselineRow, Environment, Key, Row, Run, Sample
 from pytest_pe_perf.rejudge import gate_of
 from pytest_pe_perf.runfile import encode
 
+from .conftest import Call, Said, git
+
 HERE = Environment("cpython", "3.11", "linux", "x86_64-amd-25-1", 2)
 THERE = replace(HERE, cpu="x86_64-intel-6-85", cores=4)
 A, B, C = (f"tests/test_x.py::test_{name}" for name in "abc")
-NAMES = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    environ = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"} | {f"GIT_{name}": "a@b.c" for name in NAMES}
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 def latency(test: str, *values: float) -> Row:
@@ -61,46 +50,24 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Said:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def words(self) -> str:
-        return " ".join(self.out.split())
-
-    def verdicts(self) -> dict[tuple[str, str], str]:
-        return {(j["key"]["test"], j["key"]["metric"]): j["verdict"] for j in json.loads(self.out)["judgements"]}
-
-
 Compare = Callable[..., Said]
 
 
 @pytest.fixture
-def compare(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Compare:
+def compare(project: Path, tmp_path: Path, call: Call) -> Compare:
     """Return a function that compares words, or runs that it writes into files first, in the project."""
 
-    def call(a: Run | str, b: Run | str, *arguments: str) -> Said:
+    def command(a: Run | str, b: Run | str, *arguments: str) -> Said:
         words = []
         for name, side in (("a.json", a), ("b.json", b)):
             if isinstance(side, Run):
                 (tmp_path / name).write_bytes(encode(side, gate_of(replace(side, context={}), {})))
             words.append(str(tmp_path / name) if isinstance(side, Run) else side)
-        monkeypatch.chdir(project)
-        monkeypatch.setattr(sys, "argv", ["pe-perf", "compare", *words, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        assert all(len(line) <= 80 for line in said.out.splitlines()) or "--json" in arguments
-        assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, said.out, said.err)
+        said = call(project, "compare", *words, *arguments)
+        assert said.narrow or {"--json", "--format"} & set(arguments)
+        return said
 
-    return call
+    return command
 
 
 def run_of(*rows: Row, environment: Environment = HERE, **context: str) -> Run:
@@ -116,7 +83,7 @@ def test_two_runs(compare: Compare) -> None:
     assert "REGRESSED" in done.out
     assert "+50.0 %" in done.out
     assert "run of 2026-01-01 10:20" in " ".join(done.out.split())
-    assert compare(a, b, "--json").verdicts() == {
+    assert compare(a, b, "--json").rows() == {
         (A, "latency"): "regressed",
         (B, "allocations"): "regressed",
         (B, "latency"): "missing",
@@ -125,6 +92,19 @@ def test_two_runs(compare: Compare) -> None:
     assert "a.json has it" in done.words
     assert "b.json has it" in done.words
     assert "pe-perf update" not in done.out
+
+
+@pytest.mark.parametrize("name", ["markdown", "annotations", "junit", "sarif", "gitlab", "html"])
+def test_every_format_of_a_report(compare: Compare, tmp_path: Path, name: str) -> None:
+    """Into a file, beside the answer on the terminal; what is compared stands among the notes."""
+    run = run_of(latency(A, *[2.0] * 5), latency(B, 1.0))
+    done = compare("v1", run, "--format", name, "--output", str(tmp_path / "out"))
+    assert (done.status, "REGRESSED" in done.out, done.err) == (1, True, f"wrote {tmp_path / 'out'}\n")
+    text = (tmp_path / "out").read_text(encoding="utf-8")
+    assert "test_a" in text
+    if name == "markdown":
+        assert f"- A v1: baseline of {HERE.slug} in " in text.replace("`", "")
+    assert compare("v1", HERE.slug, "--format", name, "--output", str(tmp_path / "out")).status == 0
 
 
 def test_a_run_beside_itself_is_unchanged(compare: Compare) -> None:
@@ -141,7 +121,7 @@ def test_few_processes_of_the_first_run_prove_nothing(compare: Compare) -> None:
     once, often = run_of(latency(A, 1.0)), run_of(latency(A, *[2.0] * 5))
     assert (compare(once, often).status, compare(often, once).status) == (0, 0)
     done = compare(once, often, "--json")
-    assert done.verdicts() == {(A, "latency"): "inconclusive"}
+    assert done.rows() == {(A, "latency"): "inconclusive"}
     assert "from 1 process; 3 are needed" in json.loads(done.out)["judgements"][0]["reason"]
     assert compare(once, often, "--strict").status == 3
 
@@ -170,7 +150,7 @@ def test_environments_of_the_working_tree(project: Path, compare: Compare) -> No
     for word in (HERE.slug, f"baselines/{HERE.slug}", str(project / "baselines" / HERE.slug)):
         done = compare("v1", word, "--json")
         assert done.status == 0, done.out
-        assert done.verdicts() == {(A, "latency"): "inconclusive", (B, "latency"): "unchanged"}
+        assert done.rows() == {(A, "latency"): "inconclusive", (B, "latency"): "unchanged"}
         assert "5 are needed" in json.loads(done.out)["judgements"][0]["reason"]
 
 
@@ -179,7 +159,7 @@ def test_environments_that_differ_are_not_comparable(compare: Compare) -> None:
     done = compare(HERE.slug, THERE.slug)
     assert done.status == 3
     assert "cpu: x86_64-amd-25-1 and x86_64-intel-6-85; cores: 2 and 4" in done.words
-    assert set(compare(HERE.slug, THERE.slug, "--json").verdicts().values()) == {"not comparable"}
+    assert set(compare(HERE.slug, THERE.slug, "--json").rows().values()) == {"not comparable"}
     assert "could not tell: nothing was compared" in done.out
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pytest_pe_perf.baseline.store import save
-from pytest_pe_perf.cli import main
 from pytest_pe_perf.judge.packed import pack
 from pytest_pe_perf.model import (
     RUN_FORMAT,
@@ -38,6 +34,8 @@ from pytest_pe_perf.model import (
 from pytest_pe_perf.rejudge import gate_of
 from pytest_pe_perf.runfile import encode
 
+from .conftest import Call, Said, git
+
 HERE = Environment("cpython", "3.11", "linux", "x86_64-amd-25-1", 2)
 SLOW, FLAT, WIDE = (f"tests/test_x.py::test_{name}" for name in ("slow", "flat", "wide"))
 TESTS = """
@@ -50,15 +48,6 @@ def test_slow(pe_latency): ...
 """
 SETTINGS = '[tool.pe_perf]\nthreshold = "10 %"\nmargin = "5 %"\n'
 ENTRY = '[[tool.pe_perf.accept]]\ntest = "{}"\nmetric = "latency"\nceiling = 1.5\nreason = "exact"\nexpires = {}\n'
-NAMES = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    environ = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"} | {f"GIT_{name}": "a@b.c" for name in NAMES}
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 def commit(folder: Path, message: str) -> str:
@@ -99,43 +88,25 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     return Repository(folder, left, tip, commit(folder, "in my favour"))
 
 
-@dataclass(frozen=True)
-class Said:
-    status: int
-    out: str
-    err: str
-
-    def verdicts(self) -> dict[str, str]:
-        return {j["key"]["test"]: j["verdict"] for j in json.loads(self.out)["judgements"]}
-
-
-Call = Callable[..., Said]
+Gate = Callable[..., Said]
 
 
 @pytest.fixture
-def call(
-    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Call:
+def gate(repository: Repository, tmp_path: Path, call: Call) -> Gate:
     """Return a function that judges a run, or what stands in a file, in the checkout of the topic."""
 
-    def gate(run: Run | bytes | str, *arguments: str, ref: str = "main") -> Said:
+    def judge(run: Run | bytes | str, *arguments: str, ref: str = "main") -> Said:
         path = tmp_path / "run.json"
         if isinstance(run, Run):
             report = gate_of(replace(run, context={}), {}) if not run.pairs else gate_of(run, {})
             path.write_bytes(encode(run, report))
         else:
             path.write_bytes(run.encode() if isinstance(run, str) else run)
-        monkeypatch.chdir(repository.folder)
-        monkeypatch.setattr(sys, "argv", ["pe-perf", "gate", str(path), "--from-ref", ref, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        assert all(len(line) <= 80 for line in said.out.splitlines()) or "--json" in arguments
-        assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, said.out, said.err)
+        said = call(repository.folder, "gate", str(path), "--from-ref", ref, *arguments)
+        assert said.narrow or {"--json", "--format"} & set(arguments)
+        return said
 
-    return gate
+    return judge
 
 
 def restarts(*ratios: float, level: float = 1e-3) -> tuple[Restart, ...]:
@@ -176,59 +147,59 @@ GOOD, BAD = part(paired(FLAT, 1.0)), part(paired(SLOW, 1.2), paired(FLAT, 1.0))
 # --- passed and regressed -------------------------------------------------------------------------------------------
 
 
-def test_a_run_without_a_change_passes(repository: Repository, call: Call) -> None:
+def test_a_run_without_a_change_passes(repository: Repository, gate: Gate) -> None:
     """Exit status 0, also under strict, with the verdict of every row in JSON."""
-    done = call(in_pairs(repository, GOOD), "--strict", "--json", "--head", repository.topic)
+    done = gate(in_pairs(repository, GOOD), "--strict", "--json", "--head", repository.topic)
     assert done.status == 0, done.out
     assert done.verdicts() == {FLAT: "unchanged"}
     content = json.loads(done.out)
     assert (content["status"], content["base"], content["doubts"]) == (0, repository.tip, [])
 
 
-def test_a_regression_fails_whatever_the_file_and_the_change_say(repository: Repository, call: Call) -> None:
+def test_a_regression_fails_whatever_the_file_and_the_change_say(repository: Repository, gate: Gate) -> None:
     """The topic accepts it, widens the limits and writes "unchanged" into the file; main does not."""
     data = encode(in_pairs(repository, BAD), gate_of(in_pairs(repository, BAD), {}))
     assert data.count(b'"regressed"') == 1
-    done = call(data.replace(b'"regressed"', b'"unchanged"'))
+    done = gate(data.replace(b'"regressed"', b'"unchanged"'))
     assert done.status == 1, done.out
     assert "REGRESSED" in done.out
     assert "+20.0 %" in done.out
     assert "could not tell" not in done.out
 
 
-def test_what_base_accepts_is_accepted(repository: Repository, call: Call) -> None:
+def test_what_base_accepts_is_accepted(repository: Repository, gate: Gate) -> None:
     """An entry on the ref that judges lets a regression pass until its last day."""
     git(repository.folder, "worktree", "add", "--quiet", "--detach", "../accepting", "main")
     place = repository.folder.parent / "accepting"
     for day, status, verdict in (("2999-01-01", 0, "accepted"), ("2020-01-01", 1, "regressed")):
         (place / "pyproject.toml").write_text(SETTINGS + ENTRY.format(SLOW, day))
         git(place, "tag", f"until-{day}", commit(place, day))
-        done = call(in_pairs(repository, BAD), "--json", ref=f"until-{day}")
+        done = gate(in_pairs(repository, BAD), "--json", ref=f"until-{day}")
         assert (done.status, done.verdicts()[SLOW]) == (status, verdict)
 
 
-def test_a_run_against_a_baseline_is_held_against_the_one_of_base(repository: Repository, call: Call) -> None:
+def test_a_run_against_a_baseline_is_held_against_the_one_of_base(repository: Repository, gate: Gate) -> None:
     """The topic's baseline is twice as slow; main's is not, and it is main's that judges."""
     run = stored(repository, latency(SLOW, *[2.0] * 5), latency(FLAT, 1.0))
-    done = call(run, "--json")
+    done = gate(run, "--json")
     assert done.status == 1
     assert done.verdicts() == {SLOW: "regressed", FLAT: "unchanged"}
 
 
-def test_a_row_that_was_left_out_is_missing(repository: Repository, call: Call) -> None:
+def test_a_row_that_was_left_out_is_missing(repository: Repository, gate: Gate) -> None:
     """Whatever the file says was complete: what base has accepted and the run lacks is named, and strict lets it not pass."""
     run = stored(repository, latency(FLAT, 1.0))
-    done = call(run, "--json")
+    done = gate(run, "--json")
     assert (done.status, done.verdicts()) == (0, {SLOW: "missing", FLAT: "unchanged"})
-    assert call(run, "--strict").status == 3
+    assert gate(run, "--strict").status == 3
 
 
-def test_what_the_writer_says_was_settled_is_not_believed(repository: Repository, call: Call) -> None:
+def test_what_the_writer_says_was_settled_is_not_believed(repository: Repository, gate: Gate) -> None:
     """A verdict in the file that dispels a suspicion is no reading."""
     run = stored(repository, latency(SLOW, *[2.0] * 5), latency(FLAT, 1.0))
     base = BaselineRow(Key(SLOW, "", "latency"), 1.0, "s", 0.1, 0.01)
     settled = Settled(Judgement(base.key, Verdict.UNCHANGED, "trust me", 1.0), base)
-    done = call(replace(run, settled=(settled,)))
+    done = gate(replace(run, settled=(settled,)))
     assert done.status == 1, done.out
     assert "1 row settled beside a commit where they were measured: not believed here" in " ".join(done.out.split())
 
@@ -260,90 +231,150 @@ def test_what_the_writer_says_was_settled_is_not_believed(repository: Repository
     ],
 )
 def test_what_proves_nothing_is_never_passed(
-    repository: Repository, call: Call, make: Callable[[Repository], Run], arguments: tuple[str, ...], word: str
+    repository: Repository, gate: Gate, make: Callable[[Repository], Run], arguments: tuple[str, ...], word: str
 ) -> None:
     """Exit status 3, and a sentence that says why nobody can tell."""
-    done = call(make(repository), *arguments)
+    done = gate(make(repository), *arguments)
     assert done.status == 3, done.out
     assert "could not tell: " in done.out
     assert word in " ".join(done.out.split())
 
 
-def test_a_failure_is_one_even_where_something_else_is_in_doubt(repository: Repository, call: Call) -> None:
+def test_a_failure_is_one_even_where_something_else_is_in_doubt(repository: Repository, gate: Gate) -> None:
     """A regression against another base than the one that was asked for is no pass, and no mere doubt."""
-    done = call(in_pairs(repository, BAD, base=repository.tip))
+    done = gate(in_pairs(repository, BAD, base=repository.tip))
     assert (done.status, "could not tell" in done.out) == (1, True)
 
 
-def test_the_very_commit_that_was_asked_for_needs_no_head(repository: Repository, call: Call) -> None:
+def test_the_very_commit_that_was_asked_for_needs_no_head(repository: Repository, gate: Gate) -> None:
     """Where the clone lacks the commit that was measured, the base itself is still known."""
     run = in_pairs(repository, GOOD, commit="1" * 40)
-    assert call(run, ref=repository.left).status == 0
+    assert gate(run, ref=repository.left).status == 0
 
 
 @pytest.mark.parametrize("where", ["option", "base"])
-def test_strict_lets_nothing_undecided_pass(repository: Repository, call: Call, where: str) -> None:
+def test_strict_lets_nothing_undecided_pass(repository: Repository, gate: Gate, where: str) -> None:
     """A row that could not be judged is nothing by default, and keeps a strict gate from passing."""
     run = in_pairs(repository, replace(GOOD, unread=(Unread(Key(SLOW, "", "latency"), Verdict.INCONCLUSIVE, "busy"),)))
-    assert call(run).status == 0
+    assert gate(run).status == 0
     if where == "option":
-        done = call(run, "--strict")
+        done = gate(run, "--strict")
     else:
         git(repository.folder, "worktree", "add", "--quiet", "--detach", "../strict", repository.left)
         place = repository.folder.parent / "strict"
         (place / "pyproject.toml").write_text(f"{SETTINGS}strict = true\n")
         git(place, "tag", "strict", commit(place, "strict"))
         run = replace(run, context={**run.context, "base": repository.left})
-        done = call(run, ref="strict")
+        done = gate(run, ref="strict")
     assert done.status == 3
     assert "1 undecided under strict" in done.out
+
+
+# --- in other formats -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["terminal", "markdown", "annotations", "junit", "sarif", "gitlab", "html"])
+def test_every_format_of_a_report_says_what_base_says(
+    repository: Repository, gate: Gate, tmp_path: Path, name: str
+) -> None:
+    """Into a file, beside the answer on the terminal, and with its exit status; a page has no past but this run."""
+    done = gate(in_pairs(repository, BAD), "--format", name, "--output", str(tmp_path / "out"))
+    assert (done.status, done.err) == (1, f"wrote {tmp_path / 'out'}\n")
+    assert "REGRESSED" in done.out
+    text = (tmp_path / "out").read_text(encoding="utf-8")
+    assert "test_slow" in text
+    assert "+20.0 %" in text.replace("\N{NO-BREAK SPACE}", " ").replace("%25", "%")
+
+
+def test_what_is_printed_is_one_thing(repository: Repository, gate: Gate) -> None:
+    """A format without a file is printed instead of the answer, JSON beside files; both together is an error."""
+    run = in_pairs(repository, GOOD)
+    assert gate(run, "--format", "badge").out.endswith('"message": "nothing got worse", "color": "brightgreen"}\n')
+    done = gate(run, "--format", "terminal")
+    assert (done.status, done.out) == (0, gate(run).out)
+    refused = gate(run, "--json", "--format", "markdown")
+    assert (refused.status, "--json is printed, and so is" in refused.err) == (2, True)
+
+
+def test_a_comment_says_why_nobody_can_tell(repository: Repository, gate: Gate) -> None:
+    """Where the run proves nothing the comment is no green line, and ends with the reason."""
+    done = gate(in_pairs(repository, GOOD), "--head", "main", "--format", "markdown")
+    _, line, *_ = done.out.split("\n")
+    assert (done.status, line[:1]) == (3, "◇")
+    assert f"could not tell: it measured {repository.topic[:10]}, and not main ({repository.tip[:10]})" in line
+
+
+def test_a_file_for_a_terminal_has_the_reasons_too(repository: Repository, gate: Gate, tmp_path: Path) -> None:
+    """It is what is printed, whatever the width of the terminal."""
+    file = tmp_path / "verdict.txt"
+    done = gate(in_pairs(repository, GOOD), "--head", "main", "--format", "terminal", "--output", str(file))
+    assert file.read_text(encoding="utf-8").split() == done.out.split()
+    assert "could not tell: it measured" in done.words
+
+
+def test_a_page_says_why_nobody_can_tell(repository: Repository, gate: Gate, tmp_path: Path) -> None:
+    """Above everything else."""
+    page = tmp_path / "page.html"
+    assert gate(in_pairs(repository, GOOD), "--head", "main", "--format", "html", "--output", str(page)).status == 3
+    text = page.read_text(encoding="utf-8")
+    assert "Nobody can tell whether anything got worse" in text
+    assert f"Why: it measured {repository.topic[:10]}, and not main" in text
+
+
+def test_nothing_is_written_of_what_is_refused(repository: Repository, gate: Gate, tmp_path: Path) -> None:
+    """One message and exit status 2; a file that somebody might post is not there."""
+    done = gate(
+        forged(repository, '"calls":1', '"calls":0'), "--format", "markdown", "--output", str(tmp_path / "comment.md")
+    )
+    assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
+    assert not (tmp_path / "comment.md").exists()
 
 
 # --- wider limits ---------------------------------------------------------------------------------------------------
 
 
-def test_a_row_that_passes_by_its_own_limits_alone_is_doubtful(repository: Repository, call: Call) -> None:
+def test_a_row_that_passes_by_its_own_limits_alone_is_doubtful(repository: Repository, gate: Gate) -> None:
     """A margin that the change may have widened decides nothing; what passes by both, or by neither, is decided."""
     rows = [paired(SLOW, 1.2, margin=0.5, threshold=0.5), paired(FLAT, 1.0, margin=0.5, threshold=0.5)]
     rows[0] = replace(rows[0], confirm=restarts(*[1.2] * 6))
-    done = call(in_pairs(repository, part(*rows)), "--json")
+    done = gate(in_pairs(repository, part(*rows)), "--json")
     assert done.status == 3
     assert done.verdicts() == {SLOW: "inconclusive", FLAT: "unchanged"}
     reason = json.loads(done.out)["judgements"][0]["reason"]
     assert "regressed by the limits of base" in reason
     assert "unchanged by its own alone (margin +50.0 %, threshold +50.0 %)" in reason
-    assert call(in_pairs(repository, part(rows[1]))).status == 0
+    assert gate(in_pairs(repository, part(rows[1]))).status == 0
     worse = replace(rows[0], screen=restarts(*[1.9] * 4), confirm=restarts(*[1.9] * 6))
-    assert call(in_pairs(repository, part(worse, rows[1]))).status == 1
+    assert gate(in_pairs(repository, part(worse, rows[1]))).status == 1
 
 
-def test_the_same_of_a_run_against_a_baseline(repository: Repository, call: Call) -> None:
+def test_the_same_of_a_run_against_a_baseline(repository: Repository, gate: Gate) -> None:
     """Against a baseline too, base's limits are the ceiling."""
     run = stored(
         repository, latency(SLOW, *[1.5] * 5, margin=0.8, threshold=0.9), latency(FLAT, 1.0, margin=0.8, threshold=0.9)
     )
-    done = call(run, "--json")
+    done = gate(run, "--json")
     assert done.status == 3
     assert done.verdicts() == {SLOW: "inconclusive", FLAT: "unchanged"}
 
 
-def test_a_run_that_looked_for_something_larger_saw_too_little(repository: Repository, call: Call) -> None:
+def test_a_run_that_looked_for_something_larger_saw_too_little(repository: Repository, gate: Gate) -> None:
     """Its planted change was that of its own threshold: that it was seen is no sign of sight for base's."""
     singing = tuple(replace(row, threshold=0.5) for row in GOOD.canaries)
-    done = call(in_pairs(repository, replace(GOOD, canaries=singing)))
+    done = gate(in_pairs(repository, replace(GOOD, canaries=singing)))
     assert done.status == 3
     assert "it planted +50.0 % to see" in " ".join(done.out.split())
 
 
-def test_limits_that_a_marker_of_base_gives_are_believed(repository: Repository, call: Call) -> None:
+def test_limits_that_a_marker_of_base_gives_are_believed(repository: Repository, gate: Gate) -> None:
     """What stands in so many words in base's file of tests is as good as its settings: margins and budgets."""
     row = replace(paired(WIDE, 1.2, margin=0.5, threshold=0.5), confirm=restarts(*[1.2] * 6))
     fast = replace(row, screen=restarts(*[1.2] * 4, level=1e-4), confirm=restarts(*[1.2] * 6, level=1e-4))
-    assert call(in_pairs(repository, part(fast))).status == 0
-    done = call(in_pairs(repository, part(row)), "--json")
+    assert gate(in_pairs(repository, part(fast))).status == 0
+    done = gate(in_pairs(repository, part(row)), "--json")
     assert (done.status, done.verdicts()) == (3, {WIDE: "inconclusive"})
     assert "1.08 ms, limit max_latency='1 ms'" in json.loads(done.out)["judgements"][0]["reason"]
-    assert call(in_pairs(repository, part(replace(row, budget=Budget(1e-3, "1 ms"))))).status == 1
+    assert gate(in_pairs(repository, part(replace(row, budget=Budget(1e-3, "1 ms"))))).status == 1
 
 
 # --- what is no run -------------------------------------------------------------------------------------------------
@@ -370,6 +401,7 @@ def forged(repository: Repository, old: str, new: str) -> str:
         ('"value": 1.0', '"value": -1.0', "anybody can have measured"),
         ('"count": 99', '"count": -1', "number of readings"),
         ('"limit": 1.0', '"limit": -1.0', "which no setting gives"),
+        ('"started": "2026', '"started": "yester', "not a run file"),
         ('"latency"', '"\\u001b[31mspeed"', r"unknown metric '\x1b[31mspeed'"),
         ('"format": 1', '"format": 99', "newer than"),
         ('"cores": 2', '"cores": "2"', "not a run file"),
@@ -377,55 +409,55 @@ def forged(repository: Repository, old: str, new: str) -> str:
         ('"pairs": [', '"pairs": [{"rows": 5}, ', "not a run file"),
     ],
 )
-def test_a_forged_number_is_refused(repository: Repository, call: Call, old: str, new: str, word: str) -> None:
+def test_a_forged_number_is_refused(repository: Repository, gate: Gate, old: str, new: str, word: str) -> None:
     """Exit status 2 and one clear sentence, in which nothing moves the cursor."""
-    done = call(forged(repository, old, new))
+    done = gate(forged(repository, old, new))
     assert (done.status, done.out) == (2, "")
     assert word in done.err
     assert "\x1b" not in done.err
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"run": {"format": 1}}', b"[" * 10_000])
-def test_what_is_no_run_at_all(call: Call, data: bytes) -> None:
+def test_what_is_no_run_at_all(gate: Gate, data: bytes) -> None:
     """Exit status 2, and what makes a run file."""
-    done = call(data)
+    done = gate(data)
     assert done.status == 2
     assert "make one with: pytest --pe-perf" in done.err
 
 
-def test_a_file_that_is_too_large_is_not_read(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_is_not_read(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's memory is filled by what a stranger has written."""
     monkeypatch.setattr("pytest_pe_perf.runfile.LARGEST", 1024 * 1024)
-    done = call(b" " * (1024 * 1024 + 1))
+    done = gate(b" " * (1024 * 1024 + 1))
     assert (done.status, "is larger than 1 MiB" in done.err) == (2, True)
 
 
-def test_a_file_of_an_older_version_cannot_be_judged(repository: Repository, call: Call) -> None:
+def test_a_file_of_an_older_version_cannot_be_judged(repository: Repository, gate: Gate) -> None:
     """Without the readings of its pairs a run is no ground for a verdict."""
     run = in_pairs(repository, GOOD)
     content = json.loads(encode(run, gate_of(run, {})))
     del content["run"]["pairs"]
-    done = call(json.dumps(content))
+    done = gate(json.dumps(content))
     assert done.status == 2
     assert "cannot be judged again" in done.err
 
 
-def test_names_do_no_harm(repository: Repository, call: Call) -> None:
+def test_names_do_no_harm(repository: Repository, gate: Gate) -> None:
     """A name that would move the cursor or turn the line around is spelled out."""
     name = "tests/test_x.py::test_\x1b[2J\u202e\ud7ff" + "x" * 300
-    done = call(in_pairs(repository, part(paired(name, 1.2))))
+    done = gate(in_pairs(repository, part(paired(name, 1.2))))
     assert done.status == 1
     assert "\x1b" not in done.out
     assert "\u202e" not in done.out
 
 
-def test_no_such_ref(repository: Repository, call: Call) -> None:
+def test_no_such_ref(repository: Repository, gate: Gate) -> None:
     """A ref that git does not know is an error."""
-    done = call(in_pairs(repository, GOOD), ref="nowhere")
+    done = gate(in_pairs(repository, GOOD), ref="nowhere")
     assert (done.status, "no commit that this clone knows" in done.err) == (2, True)
 
 
-def test_settings_of_base_that_cannot_be_read(repository: Repository, call: Call) -> None:
+def test_settings_of_base_that_cannot_be_read(repository: Repository, gate: Gate) -> None:
     """A file of base that cannot be trusted is named, with its commit."""
     git(repository.folder, "worktree", "add", "--quiet", "--detach", "../broken", repository.left)
     place = repository.folder.parent / "broken"
@@ -434,6 +466,6 @@ def test_settings_of_base_that_cannot_be_read(repository: Repository, call: Call
     (place / "pyproject.toml").write_text(SETTINGS)
     (place / "baselines" / HERE.slug / "tests__test_x.json").write_text("<<<<<<< HEAD\n")
     git(place, "tag", "bad-baseline", commit(place, "bad baseline"))
-    assert "pyproject.toml of bad-settings" in call(in_pairs(repository, GOOD), ref="bad-settings").err
-    done = call(stored(repository, latency(FLAT, 1.0)), ref="bad-baseline")
+    assert "pyproject.toml of bad-settings" in gate(in_pairs(repository, GOOD), ref="bad-settings").err
+    done = gate(stored(repository, latency(FLAT, 1.0)), ref="bad-baseline")
     assert (done.status, "baselines/" in done.err, "bad-baseline" in done.err) == (2, True, True)

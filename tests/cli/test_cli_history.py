@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_pe_perf.cli import main
 from pytest_pe_perf.history.interface import Later
+from pytest_pe_perf.history.past import recall
 from pytest_pe_perf.history.record import IMPORTED, Value, make_record
 from pytest_pe_perf.history.store import WAITING, open_history
 from pytest_pe_perf.model import Key
+from pytest_pe_perf.report.course import changes_of
 from pytest_pe_perf.report.screen import width_of
 
 STEP, CALM, CREEP = (Key(f"tests/perf/test_x.py::test_{name}", "", "latency") for name in ("step", "calm", "creep"))
@@ -28,21 +30,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "ours"\n')
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def pe_perf(project: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Command:
-    """Return a function that runs the command line and returns what it printed; stderr where the status is not 0."""
-
-    def command(*arguments: str, status: int = 0) -> str:
-        monkeypatch.setattr("sys.argv", ["pe-perf", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = (stream.decode() for stream in capsysbinary.readouterr())
-        assert (ended.value.code or 0) == status, err
-        return out or err
-
-    return command
 
 
 def fill(project: Path, count: int = 60) -> None:
@@ -149,6 +136,45 @@ def test_what_another_program_measured_is_no_change(project: Path, pe_perf: Comm
             ]
         )
     assert pe_perf("history", "--changes") == "No test changed its level.\n"
+
+
+def test_the_page_and_the_command_agree(project: Path, pe_perf: Command) -> None:
+    """Both find the same, of machines that took turns and of one that gets slower, known of all runs or not of one."""
+    rng, records = random.Random(2), []
+    for number in range(90):
+        where = "here" if number >= 30 else "one" if number % 2 else "other"
+        speed = math.exp(rng.gauss(0, 0.05)) * (1.5 if number >= 60 else 1.0)
+        levels = {STEP: 1.06 if number >= 45 else 1.0, CALM: 1.0, CREEP: 1.0}
+        values = [Value(PEAK, 1024.0 if number < 14 else 2048.0, verdict="unchanged")]
+        for key, level in levels.items():
+            reference = None if key == CREEP and number == 40 else 2e-5 * speed
+            time = 1e-3 * level * speed * math.exp(rng.gauss(0, 0.01))
+            values.append(Value(key, time, reference, verdict="unchanged"))
+        started = (FIRST + timedelta(hours=number)).isoformat()
+        records.append(make_record(started, where, {"commit": str(number)}, values))
+    with open_history(project / ".pe-perf/history.sqlite") as history:
+        history.add(records)
+        past = recall(history, "here", [STEP, CALM, CREEP, PEAK])
+    page = [
+        (key.test, key.metric, past.runs[change.index].context["commit"], change.ratio, change.low, change.high)
+        for key, changes in changes_of(past, past.courses).items()
+        for change in changes
+    ]
+    said = [
+        (one["key"]["test"], one["key"]["metric"], change["commit"], change["ratio"], change["low"], change["high"])
+        for one in json.loads(pe_perf("history", "--changes", "--json"))
+        for change in one["changes"]
+    ]
+    assert sorted(page) == sorted(said)
+    # At one speed of the machine only the step is left; where it is not known of one run, the machine looks like a step.
+    found = {(test, metric, commit): ratio for test, metric, commit, ratio, *_ in said}
+    assert found.keys() == {
+        (STEP.test, "latency", "45"),
+        (CREEP.test, "latency", "60"),
+        (PEAK.test, "peak", "14"),
+        (PEAK.test, "peak", "15"),
+    }
+    assert found[STEP.test, "latency", "45"] == pytest.approx(1.06, rel=0.01)
 
 
 def test_export(project: Path, pe_perf: Command) -> None:

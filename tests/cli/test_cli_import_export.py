@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_pe_perf.cli import main
 from pytest_pe_perf.judge.gate import gate
 from pytest_pe_perf.model import RUN_FORMAT, Environment, Key, Row, Run, Sample
 from pytest_pe_perf.runfile import write_run
@@ -34,21 +33,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_run(tmp_path / ".pe-perf/run.json", run, gate(run, {}))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def pe_perf(project: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Command:
-    """Return a function that runs the command line and returns what it printed; stderr where the status is not 0."""
-
-    def command(*arguments: str, status: int = 0) -> str:
-        monkeypatch.setattr("sys.argv", ["pe-perf", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = (stream.decode() for stream in capsysbinary.readouterr())
-        assert (ended.value.code or 0) == status, err
-        return out or err
-
-    return command
 
 
 def test_import_twice(project: Path, pe_perf: Command) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_pe_perf.baseline.store import save
-from pytest_pe_perf.cli import main
 from pytest_pe_perf.config import Settings
 from pytest_pe_perf.judge.packed import pack
 from pytest_pe_perf.model import (
@@ -33,6 +31,8 @@ from pytest_pe_perf.model import (
 )
 from pytest_pe_perf.runfile import encode, read_run
 from pytest_pe_perf.shard import Share, shard_of
+
+from .conftest import Call, Said
 
 HERE = Environment("cpython", "3.11", "linux", "x86_64-amd-25-1", 2)
 THERE = replace(HERE, cpu="x86_64-intel-6-85", cores=4)
@@ -74,16 +74,6 @@ def fine(share: Share, **more: Any) -> Run:
     return shard(share, [counted(test, 5, 5, 5) for test in SUITE if share.has(test)], **more)
 
 
-@dataclass(frozen=True)
-class Said:
-    status: int
-    out: str
-    err: str
-
-    def verdicts(self) -> dict[str, str]:
-        return {j["key"]["test"]: j["verdict"] for j in json.loads(self.out)["judgements"]}
-
-
 Merge = Callable[..., Said]
 
 
@@ -95,7 +85,7 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def merge(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Merge:
+def merge(project: Path, call: Call) -> Merge:
     def command(*files: Run | bytes | str, options: Sequence[str] = ()) -> Said:
         names = []
         for number, content in enumerate(files):
@@ -105,14 +95,7 @@ def merge(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
             elif isinstance(content, bytes):
                 path.write_bytes(content)
             names.append(content if isinstance(content, str) else path.name)
-        monkeypatch.chdir(project)
-        monkeypatch.setattr(sys, "argv", ["pe-perf", "merge", *names, *options])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, said.out, said.err)
+        return call(project, "merge", *names, *options)
 
     return command
 

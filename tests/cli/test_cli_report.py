@@ -14,7 +14,6 @@ from urllib.request import urlopen
 
 import pytest
 
-from pytest_pe_perf.cli import main
 from pytest_pe_perf.cli.judged import read_judged
 from pytest_pe_perf.cli.watch import PageServer
 from pytest_pe_perf.model import (
@@ -59,21 +58,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path, judged(A, Verdict.REGRESSED, 2e-3), judged(B, Verdict.UNCHANGED, 1e-3))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def pe_perf(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Command:
-    """Return a function that runs the command line and returns what it printed; stderr where the status is not 0."""
-
-    def command(*arguments: str, status: int = 0) -> str:
-        monkeypatch.setattr("sys.argv", ["pe-perf", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = (stream.decode() for stream in capsysbinary.readouterr())
-        assert (ended.value.code or 0) == status, err
-        return out or err
-
-    return command
 
 
 def test_what_a_session_said_is_said_again(project: Path, pe_perf: Command) -> None:

@@ -36,6 +36,7 @@ def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.slow
 @POSIX
 def test_on_this_machine(tmp_path: Path) -> None:
     """The real gate catches what is counted, whatever the machine does; the table adds up; nothing stays behind."""

@@ -2,22 +2,30 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_pe_perf import __version__
 from pytest_pe_perf.baseline.store import load
+from pytest_pe_perf.baseline.store import save as accept
+from pytest_pe_perf.baseline.update import row_from
+from pytest_pe_perf.history.store import open_history
+from pytest_pe_perf.history.store import remember as append
 from pytest_pe_perf.judge.gate import gate
 from pytest_pe_perf.model import RUN_FORMAT, Environment, Key, Row, Run, Sample
-from pytest_pe_perf.runfile import write_run
+from pytest_pe_perf.runfile import read_run, write_run
+
+from .conftest import Call
 
 HERE = Environment("cpython", "3.11", "linux", "x86_64-amd-25-1", 2)
-A, B = "tests/perf/test_x.py::test_a[1]", "tests/perf/test_y.py::test_b"
-RUN = ".pe-perf/run.json"
+A, B, C = (f"tests/perf/test_{name}" for name in ("x.py::test_a[1]", "y.py::test_b", "x.py::test_c[1]"))
+RUN, HISTORY = ".pe-perf/run.json", ".pe-perf/history.sqlite"
 
 Done = subprocess.CompletedProcess[str]
 Command = Callable[..., Done]
@@ -43,19 +51,26 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pe_perf(tmp_path: Path) -> Command:
-    """Return a function that runs the command line in a process of its own and checks its exit status."""
+def pe_perf(tmp_path: Path, call: Call) -> Command:
+    """Return a function that runs the command line and checks its exit status.
+
+    With an environment of its own it is a process of its own.
+    """
 
     def command(*arguments: str, status: int = 0, cwd: Path = tmp_path, **environ: str) -> Done:
-        code = "from pytest_pe_perf.cli import main; main()"
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environ},
-            capture_output=True,
-            encoding=environ.get("PYTHONIOENCODING", "utf-8"),
-            check=False,
-        )
+        if environ:
+            code = "from pytest_pe_perf.cli import main; main()"
+            done = subprocess.run(
+                [sys.executable, "-c", code, *arguments],
+                cwd=cwd,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environ},
+                capture_output=True,
+                encoding=environ.get("PYTHONIOENCODING", "utf-8"),
+                check=False,
+            )
+        else:
+            said = call(cwd, *arguments)
+            done = Done(arguments, said.status, said.out, said.err)
         assert done.returncode == status, done.stderr
         assert "Traceback" not in done.stderr
         return done
@@ -203,6 +218,45 @@ def test_an_entry_that_has_expired_holds_nothing_back(project: Path, pe_perf: Co
     (project / "pyproject.toml").write_text(ENTRY.format("2020-01-31"))
     remember(project, latency(A, *[2.0] * 5))
     assert "[pe-perf: reason-needed]" in pe_perf("update", status=2).stderr
+
+
+@pytest.fixture
+def renamed(project: Path) -> Path:
+    """Return a project whose baseline and history have a test by the name that it had before the last run."""
+    before, after = (replace(latency(test, 1.0, 1.0, 1.0), body="body") for test in (A, C))
+    run = Run(RUN_FORMAT, "2025-12-31T00:00:00+00:00", HERE, {}, (before,))
+    append(project, HISTORY, run, gate(run, {}))
+    accept(project / "baselines", HERE, {"tests/perf/test_x.py": [row_from(before)]})
+    remember(project, after, complete=("tests/perf/test_x.py",))
+    return project
+
+
+def test_a_renamed_test_goes_on_in_the_history(renamed: Path, pe_perf: Command) -> None:
+    """The row moves, and so does the history; a dry run moves neither."""
+    assert "history" not in pe_perf("update", "--dry-run").stderr
+    done = pe_perf("update", "--json")
+    assert done.stderr == f"the history of {A.removesuffix('[1]')} goes on as {C.removesuffix('[1]')}\n"
+    assert [change["kind"] for change in json.loads(done.stdout)["changes"]] == ["rename"]
+    assert rows(renamed).keys() == {C}
+    with open_history(HISTORY, renamed) as history:
+        assert history.series() == ((HERE.slug, Key(C, "", "latency")),)
+
+
+def test_a_history_that_cannot_be_reached_stops_no_update(renamed: Path, pe_perf: Command) -> None:
+    """The update stands, and the history is as it was; what is to be run later is said, and does what was not done."""
+    good = (renamed / HISTORY).read_bytes()
+    (renamed / HISTORY).write_bytes(b"half a file")
+    said = pe_perf("update").stderr.splitlines()
+    assert rows(renamed).keys() == {C}
+    assert said[0].startswith("the history still has the old names: ")
+    assert said[0].endswith("; tell it later with:")
+    assert (renamed / HISTORY).read_bytes() == b"half a file"
+    (renamed / HISTORY).write_bytes(good)
+    run = read_run(renamed / RUN)
+    append(renamed, HISTORY, run, gate(run, {}))
+    name, *arguments = shlex.split(said[1])
+    assert name == "pe-perf"
+    assert pe_perf(*arguments).stdout == f"{A} goes on as {C}\n"
 
 
 def test_json(project: Path, pe_perf: Command) -> None:

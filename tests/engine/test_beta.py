@@ -44,6 +44,7 @@ def test_any_shapes_equal_scipy(p, a, b):
 @given(probabilities, shapes, shapes, st.floats(1e-6, 1.0 - 1e-6))
 @example(0.05, 1.0, 1e5, 1.0 - 1e-6)
 @example(0.05, 1e5, 1.0, 1e-6)
+@example(0.9375, 1.0, 10.0**1e-6, 0.5)  # a shape that is almost 1 once ended the search a round too early
 def test_where_the_search_starts_does_not_matter(p, a, b, start):
     """A start, however wrong, leads to the same quantile to twelve digits."""
     assert beta_quantile(p, a, b, start) == pytest.approx(beta_quantile(p, a, b), rel=1e-12, abs=0.0)

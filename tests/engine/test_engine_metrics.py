@@ -151,10 +151,10 @@ def test_what_became_of_decisions_is_counted(saved):
         return {member: stats[f"{what}.{member.value}"] for member in members if stats[f"{what}.{member.value}"]}
 
     assert counted("decisions", DecisionStatus) == Counter(each.status for each in heard)
-    assert counted("verdicts", Verdict) == Counter(each.report.verdict for each in heard if each.report)
+    assert counted("rules.verdicts", Verdict) == Counter(each.report.verdict for each in heard if each.report)
     assert counted("modes", AutonomyMode) == Counter(each.assessment.mode for each in heard if each.assessment)
     assert len(counted("decisions", DecisionStatus)) == 4
-    assert len(counted("verdicts", Verdict)) >= 2
+    assert len(counted("rules.verdicts", Verdict)) >= 2
     assert len(counted("modes", AutonomyMode)) >= 2
     assert stats["decisions"] == len(heard)
 
@@ -398,7 +398,7 @@ def test_all_of_it_is_one_page(components, form):
     )
     name = "engine_opt.engine.ProtocolEngine"
     assert f'engine_decisions_total{{name="{name}",status="pending"}} 1.0' in text
-    assert f'engine_rules_validations_total{{name="{name}"}} 1.0' in text
+    assert f'engine_rules_verdicts_total{{name="{name}",verdict="APPROVED"}} 1.0' in text
     assert ',cache="a.b"}' in text
 
 

@@ -1,5 +1,6 @@
 """The trading rules: each rule's table, the verdict, overrides, the user's own rules; closed to what is not known."""
 
+from collections import Counter
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 
@@ -406,6 +407,14 @@ def test_the_engine_counts_runs_failures_and_warnings():
     assert stats["covered.runs"] == 0
     stats["validations"] = 0  # a copy
     assert engine.stats()["validations"] == 4
+
+
+def test_the_engine_counts_its_verdicts():
+    engine = TradingProtocolRulesEngine()
+    asked = ({}, {"symbol": "AAPL"}, {"delta": 60.0}, {"delta": 60.0})
+    given = [judged(engine=engine, **each).verdict for each in asked]
+    assert given == [APPROVED, WARNING, REJECTED, REJECTED]
+    assert {verdict: engine.stats()[f"verdicts.{verdict}"] for verdict in Verdict} == Counter(given)
 
 
 def test_compiled_checks_are_kept_in_bounds_and_change_no_answer():

@@ -134,6 +134,7 @@ def test_a_history_that_is_none(damage: Callable[[Path], None], seen: str, tmp_p
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_server_goes_away_in_the_middle_of_a_session(server: str, tmp_path: Path, pe_perf: Command) -> None:
     """The run is judged and kept, the exit status says that it was not sent, and the next run sends it.
 

@@ -26,7 +26,7 @@ from pytest_pe_perf.history.renames import (
 )
 from pytest_pe_perf.history.schema import prepare
 from pytest_pe_perf.history.sqlite import SqliteHistory
-from pytest_pe_perf.history.store import open_history
+from pytest_pe_perf.history.store import follow, open_history
 from pytest_pe_perf.model import Key
 
 OLD, NEW = (Key(f"tests/test_x.py::test_{name}", "", "latency") for name in ("old", "new"))
@@ -37,7 +37,8 @@ NAMES = st.dictionaries(TESTS, st.builds(Later, TESTS, UNTIL))
 
 
 def record(day: int, *keys: Key, where: str = "here") -> Record:
-    return make_record(f"2026-01-{day:02}", where, {"commit": "5f1d"}, [Value(key, float(day)) for key in keys])
+    values = [Value(key, float(day), day / 10 if key == OLD else None) for key in keys]
+    return make_record(f"2026-01-{day:02}", where, {"commit": "5f1d"}, values)
 
 
 def noted(old: Key, new: Key, day: int = 28):
@@ -117,6 +118,7 @@ def test_the_history_goes_on(where: str, repository: Path) -> None:
         assert [point.value for point in history.trends("here", [NEW, OLD], 3)[NEW]] == [2.0, 3.0, 4.0]
         course = history.courses(history.runs()[1:], [NEW])[NEW]
         assert (list(course.places), list(course.values)) == ([0, 1, 2], [2.0, 3.0, 4.0])
+        assert list(course.references) == [0.2, None, None]
         assert [history.record(about) for about in history.runs()] == runs
         history.rename(lambda _: {})
         assert history.series() == (("here", NEW), ("here", OLD))
@@ -242,6 +244,22 @@ def test_what_is_no_rename(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="was not renamed to"):
             take_back(noted(OLD, NEW)({}), OLD.test, "tests/test_x.py::test_other")
         assert take_back(noted(OLD, NEW)({}), OLD.test, NEW.test) == {OLD.test: NEW.test}
+
+
+def test_baselines_take_their_tests_along(where: str, repository: Path) -> None:
+    """All that can go on do so at once; of the others it is said why, and of what nobody knows there is nothing to say."""
+    one, two, other, nobody = (f"tests/test_x.py::test_{name}" for name in ("one", "two", "other", "nobody"))
+    with open_history(where, repository) as history:
+        history.add([record(1, OLD, Key(one, "", "peak")), record(2, OLD, Key(one, "", "peak"), Key(two, "", "peak"))])
+    noted, refused = follow(repository, where, {OLD.test: NEW.test, one: two, nobody: other})
+    assert noted == {OLD.test: NEW.test}
+    assert refused.keys() == {one}
+    assert "are two tests: the run of 2026-01-02" in refused[one]
+    with open_history(where, repository) as history:
+        assert history.renames() == {OLD.test: Later(NEW.test, utc("2026-01-02"))}
+        history.add([record(3, NEW)])
+        assert [point.value for point in history.trends("here", [NEW])[NEW]] == [1.0, 2.0, 3.0]
+    assert follow(repository, where, {OLD.test: NEW.test}) == ({}, {})
 
 
 def test_names_come_along(tmp_path: Path) -> None:

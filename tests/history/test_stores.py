@@ -97,7 +97,10 @@ def test_nothing_is_there_yet(place: Place) -> None:
 
 
 def test_a_course_is_what_became_of_a_row_in_some_runs(place: Place) -> None:
-    """Columns in the order of the runs, whatever environment they are of; gaps stay gaps, other runs stay out."""
+    """Columns in the order of the runs, whatever environment they are of; gaps stay gaps, other runs stay out.
+
+    Where no run has a reference there is no column of them.
+    """
     alone = make_record("2026-01-03", "there", {}, [Value(A, 3.0, verdict="new")])
     records = [
         record("2026-01-01"),
@@ -108,10 +111,12 @@ def test_a_course_is_what_became_of_a_row_in_some_runs(place: Place) -> None:
     with place.opened() as history:
         history.add(records)
         found = history.courses(history.runs()[:3], [B, replace(A, name="other"), A])
+        (turns,) = history.courses(history.runs(), [A]).values()
     assert found == {
-        A: Course((0, 2), (1.0, 3.0), (0.9, None), (1.1, None), ("unchanged", "new")),
+        A: Course((0, 2), (1.0, 3.0), (0.9, None), (1.1, None), ("unchanged", "new"), (0.1, None)),
         B: Course((0, 1), (100.0, 7.0), (None, None), (None, None), ("new", "")),
     }
+    assert (turns.places, turns.values, turns.references) == ((0, 2, 3), (1.0, 3.0, 1.0), (0.1, None, 0.1))
 
 
 def test_what_led_to_a_run() -> None:

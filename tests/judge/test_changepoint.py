@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pytest_pe_perf.judge._segments import OFF, partition, settle
 from pytest_pe_perf.judge.bounds import binomial_cdf
-from pytest_pe_perf.judge.changepoint import PENALTY, change_points, creeps, level_changes
+from pytest_pe_perf.judge.changepoint import PENALTY, change_points, creeps, level_changes, told
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docs" / "method" / "changepoint.py"
@@ -112,6 +112,33 @@ def test_a_long_creep_is_a_staircase():
     assert 1 <= len(found) <= 8
     assert all(change.after > change.before for change in found)
     assert found[-1].after / found[0].before > 1.8
+
+
+@pytest.mark.parametrize(("n", "rate", "sd"), [(45, 0.005, 0.02), (60, 0.005, 0.01), (500, 0.002, 0.02)])
+def test_a_creep_is_told_once_and_not_as_a_staircase(n, rate, sd):
+    """The search cuts it into steps; a straight line says the same with less."""
+    for seed in range(5):
+        values = [value * math.exp(rate * i) for i, value in enumerate(noise(n, seed, sd=sd))]
+        for told_of in (told(values), told(values[::-1])):
+            changes, (creep,) = told_of
+            assert changes == ()
+            assert (creep.start, creep.end) == (0, n)
+
+
+@pytest.mark.parametrize(
+    "steps", [((15, 1.1),), ((15, 1.1), (30, 1.1)), ((15, 1.1), (30, 0.9)), ((10, 1.2), (40, 1.1))]
+)
+def test_steps_are_told_as_steps(steps):
+    values = stepped(45, *steps)
+    assert told(values) == (level_changes(values), ())
+    assert [change.index for change in told(values)[0]] == [index for index, _ in steps]
+
+
+def test_a_creep_before_a_step_back_is_a_creep_and_a_step():
+    """The step goes the other way, so that it belongs to no staircase."""
+    values = [value * math.exp(0.005 * min(i, 60)) * (0.7 if i >= 60 else 1.0) for i, value in enumerate(noise(100))]
+    (change,), (creep,) = told(values)
+    assert (change.index, creep.start, creep.end) == (60, 0, 60)
 
 
 def test_steps_spikes_and_machines_are_no_creeps():

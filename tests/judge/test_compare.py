@@ -13,6 +13,7 @@ from pytest_pe_perf.judge.compare import (
     DECIDING_PROCESSES,
     EXACT_MARGINS,
     FAILING_PROCESSES,
+    cannot_fail,
     compare_exact,
     compare_noisy,
     head_value,
@@ -212,6 +213,35 @@ def test_a_regression_behind_a_slow_reference_is_found():
     assert suspected(second, judge(second, accepted()))
     pooled = timed(*[1.5] * 5, references=[1.5, 1.0, 1.0, 1.0, 1.0])
     assert judge(pooled, accepted()).verdict is REGRESSED
+
+
+@pytest.mark.parametrize(
+    ("machine", "again"), [(None, True), (1.0, True), (1.24, True), (1.26, False), (1.5, False), (3.0, False)]
+)
+def test_a_slow_reference_is_believed_where_the_machine_is_slow(machine, again):
+    """Processes that only ran the reference workload say whether it was slow in this one process, or is everywhere."""
+    first = timed(1.5, references=[1.5])
+    row = replace(first, samples=(replace(first.samples[0], machine=machine),))
+    judgement = judge(row, accepted())
+    assert suspected(row, judgement) is again
+    assert judgement.verdict is (INCONCLUSIVE if again else UNCHANGED)
+
+
+@given(slow=st.floats(1.0, 4.0), change=st.floats(0.3, 3.0))
+def test_a_slow_machine_hides_nothing(slow, change):
+    """A test that got worse by more than the threshold is suspected however slow the machine is known to be."""
+    first = timed(slow * (1.11 + change), references=[slow])
+    row = replace(first, samples=(replace(first.samples[0], machine=slow),))
+    assert suspected(row, judge(row, accepted()))
+
+
+@pytest.mark.parametrize("machine", [math.nan, math.inf, 0.0, -1.0])
+def test_what_no_machine_can_take_is_not_judged(machine):
+    first = timed(1.5, references=[1.5])
+    row = replace(first, samples=(replace(first.samples[0], machine=machine),))
+    judgement = judge(row, accepted())
+    assert (judgement.verdict, suspected(row, judgement)) == (INCONCLUSIVE, False)
+    assert "cannot be measured values" in judgement.reason
 
 
 def test_a_suspicion_that_does_not_come_back_passes():
@@ -777,3 +807,30 @@ def test_the_stages():
     """As many processes decide as recorded the baseline; two more are asked before a time fails."""
     assert BASELINE_PROCESSES == DECIDING_PROCESSES == 3
     assert FAILING_PROCESSES == 5
+
+
+@given(value=st.floats(0.9, 1.3), more=st.lists(st.floats(0.9, 2.0), min_size=4, max_size=4))
+def test_what_cannot_fail_does_not_fail_with_more_processes(value, more):
+    """A doubt that is not worth fresh processes is one that these would not turn red, whatever they measure."""
+    base = accepted()
+    first = timed(value)
+    if cannot_fail(first, base, judge(first, base)):
+        for n in (2, 4):
+            assert judge(timed(value, *more[:n]), base).verdict in (UNCHANGED, INCONCLUSIVE, IMPROVED)
+
+
+@pytest.mark.parametrize(
+    ("values", "speed", "verdict"),
+    [(1.2, 1.0, OVER_BUDGET), (1.2, 1.15, OVER_BUDGET), (1.2, 1.3, UNCHANGED), (2.0, 1.3, OVER_BUDGET)],
+)
+def test_a_slow_hour_fails_no_budget(values, speed, verdict):
+    """Over its limit is what would be so on a machine as fast as the baseline's; without a baseline nobody knows that."""
+    row = timed(*[values] * 5, references=[speed] * 5, budget=Budget(1.0 * UNIT, "1 ms"))
+    base = accepted(0.9)
+    judgement = judge(row, base)
+    assert (judgement.verdict is OVER_BUDGET) == (verdict is OVER_BUDGET)
+    if verdict is UNCHANGED:
+        assert judgement.reason.endswith("limit 1 ms, but everything took 1.30 times as long as for the baseline")
+    assert not suspected(row, judgement, base)
+    assert judge(row, None).verdict is OVER_BUDGET
+    assert judge(row, accepted(0.9, reference=math.nan)).verdict is OVER_BUDGET

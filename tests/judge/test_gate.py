@@ -5,8 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_pe_perf.judge.compare import judge
-from pytest_pe_perf.judge.gate import gate, module_of
-from pytest_pe_perf.model import METRICS, BaselineRow, Environment, Key, Row, Run, Sample, Skipped, Verdict
+from pytest_pe_perf.judge.gate import gate, module_of, settles
+from pytest_pe_perf.model import (
+    METRICS,
+    BaselineRow,
+    Comparison,
+    Environment,
+    Judgement,
+    Key,
+    Row,
+    Run,
+    Sample,
+    Skipped,
+    Verdict,
+)
 
 HERE = Environment("cpython", "3.11", "linux", "x86_64", 2)
 
@@ -162,3 +174,24 @@ def test_the_order_of_rows_changes_no_verdict(measured, known):
     assert verdicts(gate(run(*measured), baseline(*known))) == verdicts(
         gate(run(*reversed(measured)), baseline(*reversed(known)))
     )
+
+
+@pytest.mark.parametrize(
+    ("metric", "verdict", "ratio", "n", "answer"),
+    [
+        ("latency", Verdict.REGRESSED, 1.2, 8, True),
+        ("latency", Verdict.UNCHANGED, 1.0, 8, True),
+        ("latency", Verdict.INCONCLUSIVE, 1.02, 8, True),
+        ("latency", Verdict.INCONCLUSIVE, 1.12, 8, False),
+        ("latency", Verdict.INCONCLUSIVE, 1.02, 2, False),
+        ("latency", Verdict.NEW, None, 0, False),
+        ("latency", Verdict.INCONCLUSIVE, None, 0, False),
+        ("allocations", Verdict.INCONCLUSIVE, 1.12, 3, True),
+        ("allocations", Verdict.INCONCLUSIVE, None, 0, False),
+    ],
+)
+def test_a_pair_answers_a_suspicion_unless_it_leans_the_same_way(metric, verdict, ratio, n, answer):
+    """A pair that cannot tell settles what it does not bear out; one that was not made, or leans too, settles nothing."""
+    comparison = ratio and Comparison(1.0, ratio, ratio, ratio - 0.1, ratio + 0.1, n, 0.05, 0.1, "paired")
+    judgement = Judgement(Key("a.py::a", "", metric), verdict, "", 1.0, comparison or None)
+    assert settles(judgement, 0.05) is answer

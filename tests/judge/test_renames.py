@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 
 from pytest_pe_perf.judge.gate import gate
 from pytest_pe_perf.judge.renames import find
-from pytest_pe_perf.model import BaselineRow, Environment, GateReport, Judgement, Key, Row, Run, Sample, Verdict
+from pytest_pe_perf.model import (
+    BaselineRow,
+    Environment,
+    GateReport,
+    Judgement,
+    Key,
+    Row,
+    Run,
+    Sample,
+    Skipped,
+    Verdict,
+)
 from pytest_pe_perf.source import source_hash
 
 HERE = Environment("cpython", "3.11", "linux", "x86_64", 2)
@@ -104,6 +115,29 @@ def test_two_candidates_are_named_and_neither_is_taken():
     assert note == f"{X}::test_c and test_d may be test_a renamed; which cannot be told, so they are new"
 
 
+@pytest.mark.parametrize("why", [(), ("skipped",)])
+def test_a_renamed_test_that_did_not_run_is_not_missing(why):
+    """Its row waits for it, whether it was skipped or the run stopped before it; one that is gone is missing."""
+    skipped = tuple(Skipped(f"{X}::test_b", reason) for reason in why)
+    run = Run(1, "2026-01-01T00:00:00+00:00", HERE, {}, (), skipped, (X,), unmeasured={f"{X}::test_b": "body"})
+    bases = [base(f"{X}::test_a"), base(f"{X}::test_gone", body="other")]
+    report = gate(run, {item.key: item for item in bases})
+    assert [(judgement.key.test, judgement.verdict) for judgement in report.judgements] == [
+        (f"{X}::test_gone", Verdict.MISSING)
+    ]
+    assert report.notes == ("1 baseline row belongs to tests that were not part of this run",)
+
+
+def test_what_did_not_run_may_be_the_one():
+    """Of two new tests either may be the one that is gone, though only one of them has run so far."""
+    run = Run(1, "2026-01-01T00:00:00+00:00", HERE, {}, (row(f"{X}::test_b"),), complete=(X,))
+    bases = {key(f"{X}::test_a"): base(f"{X}::test_a")}
+    assert of(gate(run, bases), f"{X}::test_b").renamed_from == f"{X}::test_a"
+    report = gate(replace(run, unmeasured={f"{X}::test_c": "body"}), bases)
+    assert of(report, f"{X}::test_b").verdict is Verdict.NEW
+    assert of(report, f"{X}::test_a").verdict is Verdict.MISSING
+
+
 def test_parameters_tell_tests_of_one_source_apart():
     """All parameters of a test share its source; a module that moved, or a test, takes each along, and says so once."""
     moved = f"7 tests of {Y} look like tests of {X}; pe-perf update keeps their baselines"
@@ -143,16 +177,16 @@ def test_many_notes_are_cut_short():
 TESTS = st.builds(
     "tests/test_{}.py::test_{}{}".format, st.sampled_from("xy"), st.sampled_from("abc"), st.sampled_from(["", "[1]"])
 )
+MODULES = ("tests/test_x.py", "tests/test_y.py")
 SUITES = st.dictionaries(TESTS, st.sampled_from(["one", "two"]), max_size=10)
 
 
 @given(SUITES, SUITES, st.randoms())
 def test_a_match_is_one_to_one_and_does_not_depend_on_the_order(before, after, random):
     """Each new test has one old name at most and the other way round, the same source, and order changes nothing."""
-    rows = [row(test, body=body) for test, body in after.items()]
     baseline = {key(test): base(test, body=body) for test, body in before.items()}
     gone = [key(test) for test in before.keys() - after.keys()]
-    found = find(rows, baseline, gone)
+    found = find(after, baseline, gone)
     new, old = list(found.tests), list(found.tests.values())
     assert len(set(old)) == len(old)
     assert set(new) <= after.keys() - before.keys()
@@ -161,9 +195,12 @@ def test_a_match_is_one_to_one_and_does_not_depend_on_the_order(before, after, r
     for group in found.unclear:
         assert not {*group.new, *group.gone} & {*new, *old}
         assert len(group.new) + len(group.gone) > 2
-    random.shuffle(rows)
     random.shuffle(gone)
-    again = find(rows, dict(random.sample(sorted(baseline.items()), len(baseline))), gone)
+    again = find(
+        dict(random.sample(sorted(after.items()), len(after))),
+        dict(random.sample(sorted(baseline.items()), len(baseline))),
+        gone,
+    )
     assert (again.tests, set(again.unclear)) == (found.tests, set(found.unclear))
 
 
@@ -171,9 +208,24 @@ def test_a_match_is_one_to_one_and_does_not_depend_on_the_order(before, after, r
 def test_where_every_source_is_its_own_every_rename_is_found(names):
     """Whatever the tests are called: one source, one name before, one name after."""
     pairs = {new: old for old, new in names.items()}
-    rows = [row(new, body=old) for new, old in pairs.items()]
     baseline = {key(old): base(old, body=old) for old in pairs.values()}
-    assert find(rows, baseline, list(baseline)).tests == pairs
+    assert find(pairs, baseline, list(baseline)).tests == pairs
+
+
+@given(SUITES, SUITES, st.data())
+def test_how_far_a_run_came_changes_no_verdict(before, after, data):
+    """What is known before the first test is what is known at the end: a run that stopped says the same of what ran."""
+    bases = {key(test): base(test, body=body) for test, body in before.items()}
+    whole = Run(1, "2026-01-01T00:00:00+00:00", HERE, {}, (), complete=MODULES)
+    rows = {test: row(test, body=body) for test, body in after.items()}
+    ran = data.draw(st.sets(st.sampled_from(sorted(after)))) if after else set()
+    rest = {test: body for test, body in after.items() if test not in ran}
+    stopped = replace(whole, rows=tuple(rows[test] for test in sorted(ran)), unmeasured=rest)
+    verdicts = {j.key: j for j in gate(replace(whole, rows=tuple(rows.values())), bases).judgements}
+    for judgement in gate(stopped, bases).judgements:
+        assert judgement == verdicts[judgement.key]
+    names = find(after, bases, bases).tests
+    assert {j.key.test: j.renamed_from for j in verdicts.values() if j.renamed_from} == names
 
 
 def one(n):

@@ -543,6 +543,21 @@ def test_an_overlay_makes_files_the_same(tmp_path):
     assert (tmp_path / "dest" / "both").is_dir()
 
 
+def test_an_overlay_leaves_no_byte_code_that_is_believed(tmp_path):
+    """Python runs what was laid over, although it has as many bytes and came in the same second; then what came back."""
+    write(tmp_path, {"source/m.py": "X = 2", "dest/m.py": "X = 1", "own/m.py": "X = 1"})
+    command = [sys.executable, "-P", "-c", "import sys; sys.path.insert(0, '.'); import m; print(m.X)"]
+    elsewhere = {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
+    environ = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    seen = []
+    for source in ("own", "source", "own", "source"):
+        checkout.overlay(tmp_path / source, tmp_path / "dest", ["m.py"])
+        done = subprocess.run(command, cwd=tmp_path / "dest", env=environ, capture_output=True, text=True, check=True)
+        seen.append(done.stdout.strip())
+    assert (tmp_path / "dest/__pycache__").is_dir()
+    assert seen == ["1", "2", "1", "2"]
+
+
 # A repository for build tools
 
 

@@ -38,6 +38,7 @@ def test_the_peak_is_what_was_asked_for(size):
     assert found["allocations"] == 1
 
 
+@pytest.mark.slow
 def test_counts_repeat_exactly():
     """Ten measurements of the same call are the same numbers."""
     probe = MemoryProbe(0.1)

@@ -76,7 +76,9 @@ def ask(tmp_path_factory):
             return length
 
         living = runner.run(start())
-        yield lambda path, query="": runner.run(answered(path, query))
+        # Not by `run`, which sets up a handler of Ctrl-C each time, where Ctrl-C is not ignored: half of such a call.
+        complete = runner.get_loop().run_until_complete
+        yield lambda path, query="": complete(answered(path, query))
         runner.run(stop(living))
 
 

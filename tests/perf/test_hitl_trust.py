@@ -87,9 +87,8 @@ def test_save_and_restore(pe_latency, pe_memory, past):
     pe_memory(again)
 
 
-def test_assess_from_the_whole_past(pe_latency, pe_memory, past):
+def test_assess_from_the_whole_past(pe_latency, past):
     """The reference: two hundred outcomes are weighed again for each of them, and for the request."""
     system, last = experienced(PlainTrust(), past)
     request = asked(last + timedelta(days=1))
     assert pe_latency(system.assess, request).level is TrustLevel.MEDIUM
-    pe_memory(system.assess, request)

@@ -1,7 +1,7 @@
 """What a lease costs, beside making the same buffers anew: a megabyte each, written to as scratch arrays are.
 
-A pool brings no time here, one at a time or eight: the C library keeps what was freed last at hand. What it brings is the
-peak, some kilobytes in place of the buffers' own megabytes.
+A pool brings no time here as long as the C library keeps what was freed last at hand. What it brings is the peak, some
+kilobytes in place of the buffers' own megabytes.
 """
 
 from __future__ import annotations
@@ -75,7 +75,6 @@ def test_write_leased_megabytes(pe_latency, pe_memory, pool, count):
 
 
 @pytest.mark.parametrize("count", [1, COUNT])
-def test_write_new_megabytes(pe_latency, pe_memory, count):
-    """What a pool is there to save."""
-    assert pe_latency(write_fresh, count) == 1.0
-    pe_memory(write_fresh, count)
+def test_write_new_megabytes(pe_memory, count):
+    """What a pool is there to save. Their time is 30 times longer where the C library gives the pages back: it gates nothing."""
+    assert pe_memory(write_fresh, count) == 1.0

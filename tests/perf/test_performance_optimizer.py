@@ -35,15 +35,22 @@ def request(bar, account="REV", position="cash"):
 @pytest.mark.parametrize("switches", SWITCHES.values(), ids=SWITCHES)
 def test_a_bar_and_twelve_decisions(pe_latency, pe_memory, bars, days_after, switches):
     """A day's work: a bar, and what is to be done for each account and position."""
-    engine, days = engine_after(bars[:800], switches), days_after(bars[799])
 
-    def day():
-        bar = next(days)
-        engine.update("AAPL", bar, 20.0)
-        return [engine.decide(request(bar, *each)) for each in ASKED]
+    def engine_at_work():
+        engine, days = engine_after(bars[:800], switches), days_after(bars[799])
 
-    assert len(pe_latency(day)) == len(ASKED)
-    pe_memory(day)
+        def day():
+            bar = next(days)
+            engine.update("AAPL", bar, 20.0)
+            return [engine.decide(request(bar, *each)) for each in ASKED]
+
+        for _ in range(10):
+            day()
+        return day
+
+    assert len(pe_latency(engine_at_work())) == len(ASKED)
+    # Days differ by a few allocations: counted are the same ones, however many have been timed.
+    pe_memory(engine_at_work())
 
 
 @pytest.mark.parametrize("switches", [SWITCHES["default"], SWITCHES["all"]], ids=["default", "all"])

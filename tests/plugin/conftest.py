@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -24,6 +25,7 @@ SETTINGS = """
 time = "20 ms"
 threshold = "400 %"
 margin = "300 %"
+profile = "never"
 """
 
 
@@ -37,6 +39,11 @@ class Result:
     status: int
     out: str
 
+    @property
+    def words(self) -> str:
+        """What was printed, wherever its lines were broken."""
+        return " ".join(self.out.split())
+
     def verdicts(self, folder: Path) -> dict[tuple[str, str, str], str]:
         """Return the verdicts of the run file by (test, name, metric)."""
         content = json.loads((folder / ".pe-perf/run.json").read_text())
@@ -45,6 +52,18 @@ class Result:
 
 def _listen_to_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _in_a_good_moment(
+    ask: Callable[[], Result], before_it_is_asked_again: Callable[[], object] = lambda: None
+) -> Result:
+    """Ask, and ask again where the machine was in a bad moment: what was measured then is not accepted, as is said."""
+    for _ in range(2):
+        done = ask()
+        if "in a bad moment" not in done.out:
+            return done
+        before_it_is_asked_again()
+    return ask()
 
 
 # Stands before the exit status of a session.
@@ -127,6 +146,20 @@ class Project:
     def pe_perf(self, *args: str) -> Result:
         return self.command(sys.executable, "-c", "from pytest_pe_perf.cli import main; main()", *args)
 
+    def accept(self, *args: str) -> Result:
+        """Accept what a run of the gate measures."""
+        return _in_a_good_moment(lambda: self.gate("--pe-perf-update", *args))
+
+    def update(self, *args: str) -> Result:
+        """Accept what the last run measured."""
+        return _in_a_good_moment(lambda: self.pe_perf("update", *args), self.gate)
+
+    def copy(self, folder: Path) -> Project:
+        """Return a project with the same files."""
+        other = type(self)(folder)
+        shutil.copytree(self.folder, other.folder, dirs_exist_ok=True)
+        return other
+
     def verdicts(self) -> dict[tuple[str, str, str], str]:
         content = self.run_file()
         return {
@@ -144,6 +177,10 @@ class Project:
                 (wrong.text or "") if wrong is not None else "skipped" if skipped else "passed"
             )
         return found
+
+    def message(self, test: str, name: str = "junit.xml") -> str:
+        """Return the message of what went wrong with a test, wherever its lines are broken."""
+        return " ".join(self.outcomes(name)[test].split())
 
     def reasons(self) -> dict[str, str]:
         """Return why rows got their verdicts, by test and metric, and why tests were not measured, by test."""
@@ -197,6 +234,7 @@ PAIRED_SETTINGS = """
 time = "20 ms"
 threshold = "400 %"
 margin = "200 %"
+profile = "never"
 """
 # From bad to good: what is to be said of a test with several rows.
 ORDER = ("regressed", "over budget", "inconclusive", "not comparable", "missing", "new", "improved", "unchanged")

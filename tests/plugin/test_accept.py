@@ -58,7 +58,7 @@ def shop(shared):
     """A project with a baseline, and code that has become worse in one place."""
     shared.write("shop.py", CODE)
     shared.write("test_shop.py", TESTS)
-    done = shared.gate("--pe-perf-update")
+    done = shared.accept()
     assert done.status == 0, done.out
     shared.write("shop.py", WORSE.replace("[1] * 1350", "[1] * 1000"))
     return shared
@@ -184,7 +184,7 @@ def test_a_change_cannot_accept_itself(changed):
     assert found[MORE, "peak"]["verdict"] == "regressed"
     outcomes = project.outcomes()
     assert outcomes["test_grows"] == "passed"
-    assert f"the accept entry of {MORE} counts once it is on the base" in outcomes["test_more"]
+    assert f"the accept entry of {MORE} counts once it is on the base" in project.message("test_more")
     waiting, not_needed = (note for note in project.run_file()["notes"] if note.startswith("accept entry"))
     assert waiting.endswith(": counts once it is on the base")
     assert not_needed.endswith(": not used in this run")

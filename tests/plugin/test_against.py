@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import xml.etree.ElementTree as ET
 from datetime import date
@@ -71,8 +72,8 @@ def test_keeps(pe_memory):
     pe_memory(shop.keeps)
 
 @pytest.mark.pe_latency(max_latency="1 ns")
-def test_budget(pe_latency):
-    pe_latency(shop.steady)
+def test_budget(pe_latency):  # faster, too: so large a change is confirmed by few pairs
+    pe_latency(shop.slow)
 
 def test_plain():
     assert shop.work()
@@ -84,6 +85,8 @@ WORSE = {"test_work", "TestInClass::test_by_name[work]", "test_one_more", "test_
 def moved_on(shared_repository):
     """A branch that changes the code, from a main that has moved on since and cannot even be imported there."""
     project = shared_repository
+    text = (project.folder / "pyproject.toml").read_text()
+    project.write("pyproject.toml", text.replace('profile = "never"', 'profile = "failing"'))
     project.write("shop.py", CODE)
     project.write("test_shop.py", TESTS)
     project.commit("start")
@@ -128,6 +131,27 @@ def test_every_row_has_its_verdict(changed):
     assert verdicts["test_keeps", "", "retained"] == "regressed"
     assert verdicts["test_budget", "", "latency"] == "over budget"
     assert project.reasons()["test_one_more allocations"].startswith("1 more")
+
+
+def test_the_message_names_the_function_that_got_worse(changed):
+    """Seen on both sides: what it takes or holds now and before, and nothing of what did not fail."""
+    project, done = changed
+    outcomes = {test: text.replace("\n  ", " ") for test, text in project.outcomes().items()}  # lines of 80 columns
+    assert re.search(r"^cause: work \(shop\.py:\d+\) takes .* before$", outcomes["test_work"], re.MULTILINE), done.out
+    assert re.search(r"^cause: larger \(shop\.py:17\) holds .* before$", outcomes["test_larger"], re.MULTILINE)
+    assert re.search(
+        r"^cause: one_more \(shop\.py:14\) makes 2 alloc.*, 1 before$", outcomes["test_one_more"], re.MULTILINE
+    )
+    assert re.search(r"^cause: keeps \(shop\.py:20\) keeps ", outcomes["test_keeps"], re.MULTILINE)
+    profiles = project.run_file()["run"]["profiles"]
+    assert all(profile["paired"] for profile in profiles)
+    assert {profile["key"]["test"].removeprefix("test_shop.py::") for profile in profiles} == WORSE
+
+
+def test_a_report_that_is_made_anew_names_it_too(changed):
+    """The run file holds what the first report was made from."""
+    project, _ = changed
+    assert "cause: larger" in project.pe_perf("report", "--format", "annotations").out
 
 
 def test_the_message_says_what_it_rests_on(changed):

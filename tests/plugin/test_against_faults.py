@@ -241,6 +241,7 @@ def faults(tmp_path_factory, make_repository):
     return project, port, project.decided("main", "--junitxml=junit.xml", PORT=port)
 
 
+@pytest.mark.slow
 def test_a_test_that_breaks_its_process_fails_and_the_others_are_measured(faults):
     """Five tests break head's process in five ways: each is inconclusive for that, and fails without running here."""
     project, _, done = faults

@@ -8,6 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import iniconfig
+import pluggy
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs processes that Windows does not have")
@@ -161,6 +162,7 @@ def test_a_base_without_our_settings_and_tests_has_nothing_to_compare(repository
 # Where the code is imported from.
 
 
+@pytest.mark.slow
 def test_an_editable_installation_is_led_to_each_tree(repository):
     """A .pth file of the environment leads to the checkout, but each side imports its own, and so do its processes."""
     environment = repository.folder.parent / "environment"
@@ -192,48 +194,52 @@ def test_an_installed_copy_is_refused(repository):
     assert not (repository.folder / ".pe-perf").exists()
 
 
-def test_a_copy_that_head_alone_has_is_no_matter_where_it_is_what_was_imported(repository):
+@pytest.fixture(scope="module")
+def copies(make_repository, tmp_path_factory):
+    """Shop is in a submodule with a change; both sides have a copy of iniconfig, and head one of pluggy as well."""
+    project = make_repository(tmp_path_factory.mktemp("copies"))
+    library = make_repository(tmp_path_factory.mktemp("library"))
+    library.write("shop.py", SHOP)
+    library.commit()
+    project.settings('[tool.pytest.ini_options]\npythonpath = ["vendored"]\n')
+    project.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library.folder), "vendored")
+    project.write("test_it.py", TEST)
+    copy_of(iniconfig, project)
+    project.commit()
+    project.write("vendored/shop.py", MORE)
+    copy_of(pluggy, project)
+    done = project.against("main", PYTHONSAFEPATH="1")
+    return project, done, project.worst()
+
+
+def copy_of(package, project):
+    for path in Path(package.__file__).parent.glob("*.py"):
+        project.write(f"{package.__name__}/{path.name}", path.read_text("utf-8"))
+
+
+def test_a_copy_that_head_alone_has_is_no_matter_where_it_is_what_was_imported(copies):
     """A dependency comes into the tree: base has the environment's, head the same one of its own."""
-    repository.write("shop.py", SHOP)
-    repository.write("test_it.py", TEST)
-    repository.commit()
-    repository.write("shop.py", MORE)
-    for path in Path(iniconfig.__file__).parent.glob("*.py"):
-        repository.write(f"iniconfig/{path.name}", path.read_text("utf-8"))
-    done = repository.against("main", PYTHONSAFEPATH="1")
+    project, done, worst = copies
+    assert (project.folder / "pluggy/__init__.py").read_text() == Path(pluggy.__file__).read_text()
+    assert "pluggy" not in project.git("ls-tree", "--name-only", "main")
     assert done.status == 1, done.out
-    assert repository.worst() == {"test_work": "regressed"}
+    assert worst == {"test_work": "regressed"}
 
 
-def test_a_copy_of_a_dependency_is_no_matter_unless_it_differs(repository):
+def test_a_copy_of_a_dependency_is_no_matter_unless_it_differs(copies):
     """Pytest has imported its own iniconfig before it comes to the project's copy."""
-    repository.write("shop.py", SHOP)
-    copied = Path(iniconfig.__file__).read_text("utf-8")
-    for path in Path(iniconfig.__file__).parent.glob("*.py"):
-        repository.write(f"iniconfig/{path.name}", path.read_text("utf-8"))
-    repository.write("test_it.py", TEST)
-    repository.commit()
-    repository.write("shop.py", MORE)
-    done = repository.against("main", PYTHONSAFEPATH="1")
+    project, done, worst = copies
     assert done.status == 1, done.out
-    assert repository.worst() == {"test_work": "regressed"}
-    repository.write("iniconfig/__init__.py", copied + "\nx = 2\n")
-    done = repository.against("main", PYTHONSAFEPATH="1")
+    assert worst == {"test_work": "regressed"}
+    project.write("iniconfig/__init__.py", Path(iniconfig.__file__).read_text("utf-8") + "\nx = 2\n")
+    done = project.against("main", PYTHONSAFEPATH="1")
     assert done.status == 4, done.out
     assert "there is nothing to compare: iniconfig -> " in done.out
 
 
-def test_a_dirty_submodule_is_measured_as_it_is(repository):
+def test_a_dirty_submodule_is_measured_as_it_is(copies):
     """Base has the submodule at its commit; head has it with its uncommitted change."""
-    library = type(repository)(repository.folder.parent / "library" / "project")
-    library.write("shop.py", SHOP)
-    library.commit()
-    repository.settings('[tool.pytest.ini_options]\npythonpath = ["vendored"]\n')
-    repository.write("test_it.py", TEST)
-    repository.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library.folder), "vendored")
-    repository.commit()
-    repository.write("vendored/shop.py", MORE)
-    done = repository.against("main")
+    _, done, worst = copies
     assert done.status == 1, done.out
-    assert repository.worst() == {"test_work": "regressed"}
+    assert worst == {"test_work": "regressed"}
     assert "the working tree against" in done.out

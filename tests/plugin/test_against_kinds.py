@@ -7,7 +7,10 @@ from collections import Counter
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs processes that Windows does not have")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="needs processes that Windows does not have"),
+]
 
 KIT = """
 FACTOR = 1
@@ -240,7 +243,7 @@ def test_a_selection_is_all_that_is_compared(ran):
     project, _, _ = ran
     notes = project.room / "more.txt"
     selected = ("-k", "test_odd or test_names or test_noise", "--lf", "-x")
-    done = project.decided("HEAD", *PLUGINS, *selected, NOTES=str(notes))
+    done = project.decided("HEAD", *selected, NOTES=str(notes))
     assert done.status == 1, done.out
     assert "1 failed" in done.out
     assert "passed" not in done.out.splitlines()[-1]

@@ -24,7 +24,7 @@ def test_work(pe_latency):
 def accepted(shared):
     shared.settings("benchmark_memory = false\n")
     shared.write("test_it.py", TEST)
-    done = shared.gate("--pe-perf-time=5 ms", "--pe-perf-update")
+    done = shared.accept("--pe-perf-time=5 ms")
     assert done.status == 0, done.out
     return shared
 

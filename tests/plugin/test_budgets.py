@@ -158,10 +158,9 @@ def test_paths_of_the_command_line_win_over_the_project_file(project):
 def test_strict_and_update_from_new_to_accepted_to_worse(project):
     """Strict fails what is new; an update accepts it; a worse row needs a reason, which the baseline keeps."""
     start(project)
-    strict = project.gate("--pe-perf-strict")
+    strict, created = project.in_turn(["--pe-perf-strict"], ["--pe-perf-strict", "--pe-perf-update"])
     assert strict.status == 1
     assert "1 failed" in strict.out
-    created = project.gate("--pe-perf-strict", "--pe-perf-update")
     assert created.status == 0, created.out
     assert "create" in created.out
     before = project.baseline_files()

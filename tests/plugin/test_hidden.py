@@ -63,12 +63,13 @@ def run(shared_repository):
     shared_repository.write("test_hidden.py", TESTS)
     shared_repository.commit("base")
     shared_repository.write("work.py", HEAD)
-    shared_repository.write("slow_to_import.py", "value = sum(range(20_000_000))\n")
+    shared_repository.write("slow_to_import.py", "value = sum(range(2_000_000))\n")
     result = shared_repository.against("HEAD")
     return shared_repository, result
 
 
 @pytest.mark.parametrize("metric", ["tail", "collector", "first", "import"])
+@pytest.mark.slow
 def test_what_is_hidden_is_found(run, metric):
     """Each of the four has a row of its own, and fails its test."""
     project, result = run
@@ -77,6 +78,7 @@ def test_what_is_hidden_is_found(run, metric):
     assert f"({metric}) regressed" in result.out
 
 
+@pytest.mark.slow
 def test_the_typical_call_is_not_blamed(run):
     """A tail and a first call leave the row of the time alone."""
     project, _ = run

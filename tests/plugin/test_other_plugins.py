@@ -82,7 +82,7 @@ def runs(shared):
     shared.write("conftest.py", CONFTEST)
     shared.write("work.py", WORK)
     shared.write("test_it.py", TESTS.replace("@pytest.mark.xfail(strict=True", "@pytest.mark.xfail(strict=False"))
-    first = shared.gate(*OPTIONS, "--pe-perf-update")
+    first = shared.accept(*OPTIONS)
     assert len(shared.rows()) == 4, first.out
     shared.write("work.py", SLOWER)
     shared.write("test_it.py", TESTS)
@@ -95,12 +95,13 @@ def runs(shared):
     return shared, done, [path.read_text() for path in shared.folder.glob("start-*.json")]
 
 
+@pytest.mark.slow
 def test_a_regression_is_a_failure_of_the_call_and_reaches_the_junit_file(runs):
     """The failed test has our message alone, and value and verdict stand among its properties under stable names."""
     project, done, _ = runs
     assert done.status == 1
     message = project.outcomes()["test_plain"]
-    assert message.startswith("test_it.py::test_plain [sum]: time per call (latency) regressed")
+    assert message.startswith("[sum] time per call (latency) regressed")
     assert "Traceback" not in message
     case = next(
         case for case in ET.parse(project.folder / "junit.xml").iter("testcase") if case.get("name") == "test_plain"

@@ -65,7 +65,7 @@ def later(shared):
     shared.write("test_it.py", TESTS)
     shared.write("test_moved.py", MOVED)
     subprocess.run(["git", "init", "-q"], cwd=shared.folder, check=True)
-    done = shared.gate("--pe-perf-update")
+    done = shared.accept()
     assert done.status == 0, done.out
     accept_less(shared)
     commit(shared, 5)
@@ -74,10 +74,15 @@ def later(shared):
     (shared.folder / "test_moved.py").unlink()
     shared.write("test_there.py", MOVED)
     shared.write("size.py", SIZE.replace("3", "9"))
-    shared.done = shared.gate("--pe-perf-strict", "--junitxml=junit.xml")
+    stopped, shared.done = shared.in_turn(
+        ["-x", "--junitxml=stopped.xml", "test_there.py", "test_it.py", "--pe-perf-json=stopped.json"],
+        ["--pe-perf-strict", "--junitxml=junit.xml"],
+    )
+    shared.stopped = stopped
     return shared
 
 
+@pytest.mark.slow
 def test_a_renamed_test_is_held_against_the_baseline_that_it_had(later):
     """One that did not change passes, even under strict; one that got worse has regressed, though it moved."""
     assert later.done.status == 1
@@ -85,10 +90,29 @@ def test_a_renamed_test_is_held_against_the_baseline_that_it_had(later):
     verdicts = later.verdicts()
     assert verdicts["test_a_list", "", "peak"] == "unchanged"
     assert verdicts["test_moved", "", "peak"] == "regressed"
+    assert "peak memory of a call (peak) regressed" in later.message("test_moved")
     assert later.reasons()["test_moved peak"].endswith("renamed from test_moved.py::test_moved")
     notes = later.run_file()["notes"]
     assert "test_it.py::test_a_list looks like test_list renamed; pe-perf update keeps its baseline" in notes
     assert "note: test_it.py::test_a_list looks like test_list renamed" in later.done.out
+
+
+def test_a_renamed_test_that_got_worse_fails_where_it_stands(later):
+    """So -x stops there; what did not run is neither missing nor guessed at, whatever it is called now."""
+    assert later.stopped.status == 1
+    assert "stopping after 1 failures" in later.stopped.out
+    assert list(later.outcomes("stopped.xml")) == ["test_moved"]
+    assert "renamed from test_moved.py::test_moved" in later.message("test_moved", "stopped.xml")
+    content = json.loads((later.folder / "stopped.json").read_text())
+    said = {j["key"]["test"]: j["verdict"] for j in content["judgements"] if j["key"]["metric"] == "peak"}
+    assert said == {
+        "test_there.py::test_moved": "regressed",
+        "test_it.py::test_one_way": "missing",
+        "test_it.py::test_another_way": "missing",
+    }
+    assert any(
+        note.endswith("baseline rows belong to tests that were not part of this run") for note in content["notes"]
+    )
 
 
 def test_what_cannot_be_told_apart_is_new(later):
@@ -109,7 +133,7 @@ def test_a_time_that_is_too_old_decides_nothing(later):
 
 def test_a_creep_fails_its_test(later):
     """A step that nobody would notice fails with the words that say from where."""
-    message = later.outcomes()["test_creeps"]
+    message = later.message("test_creeps")
     assert "peak memory of a call (peak) regressed: +11.1 % since its anchor (70.3 KiB), beyond +10.0 %" in message
     assert "against its baseline unchanged" in message
     assert later.verdicts()["test_creeps", "", "allocations"] == "unchanged"
@@ -120,9 +144,12 @@ def test_an_update_needs_a_reason_and_moves_the_rows(later):
     refused = later.pe_perf("update")
     assert refused.status == 2
     assert later.rows() == later.accepted
-    done = later.pe_perf("update", "--reason", "it is larger")
+    done = later.update("--reason", "it is larger")
     assert done.status == 0, done.out
     assert "rename  test_a_list" in done.out
+    assert "the history of test_it.py::test_list goes on as test_it.py::test_a_list" in done.out
+    trend = later.pe_perf("history", "show", "test_moved.py", "--metric=peak")
+    assert "earlier: test_moved.py::test_moved" in trend.out
     assert files(later) == {"test_it", "test_there"}
     before, rows = later.accepted, later.rows()
     kept, moved, crept = (rows[test, "peak"] for test in ("test_a_list", "test_moved", "test_creeps"))
@@ -136,7 +163,7 @@ def test_an_update_needs_a_reason_and_moves_the_rows(later):
 def test_then_there_is_nothing_left_to_say(later):
     """Under strict all is unchanged; and a time of another interpreter is recorded anew by a run that updates."""
     later.edit_row("test_sum", "latency", made_with="cpython 3.11.0")
-    done = later.gate("--pe-perf-strict", "--pe-perf-update")
+    done = later.accept("--pe-perf-strict")
     assert done.status == 0, done.out
     verdicts = later.verdicts()
     assert verdicts.pop(("test_sum", "", "latency")) == "accepted"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -13,10 +18,13 @@ from pytest_pe_perf.model import (
     RUN_FORMAT,
     Budget,
     Comparison,
+    Course,
     Environment,
     GateReport,
     Judgement,
     Key,
+    Past,
+    PastRun,
     Point,
     Row,
     Run,
@@ -24,7 +32,12 @@ from pytest_pe_perf.model import (
     Skipped,
     Verdict,
 )
+from pytest_pe_perf.report.data import prepare
+from pytest_pe_perf.report.html import render
+from pytest_pe_perf.report.views import Meta
 
+# Elements without an end.
+VOID = {"meta", "link", "input", "br"}
 ENVIRONMENT = Environment("cpython", "3.11", "linux-x86_64", "amd-family25-model1", 2)
 
 
@@ -196,3 +209,69 @@ def sides_run() -> Callable[[GateReport], Run]:
 def golden() -> Path:
     """The folder of expected outputs; PE_PERF_WRITE_GOLDEN=1 writes them anew, for a person to review."""
     return Path(__file__).parent / "golden"
+
+
+class Page(HTMLParser):
+    """The page as a browser would read it: its tags, attributes, texts, and whether every tag is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data) -> None:
+        if self.open and self.open[-1] not in {"script", "style"}:
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+def past_of(keys, count=40, verdict="unchanged", commit="c0ffee", value=1e-3) -> Past:
+    """A history of so many runs in which each row has a point."""
+    runs = tuple(
+        PastRun(
+            f"2026-10-{1 + i // 24:02d}T{i % 24:02d}:00:00+00:00",
+            "before" if i < count // 2 else "here",
+            {"commit": f"{commit}{i}"},
+        )
+        for i in range(count)
+    )
+    values = tuple(value * (1 + i % 7 / 100) for i in range(count))
+    course = Course(tuple(range(count)), values, (0.98,) * count, (1.03,) * count, (verdict,) * count)
+    return Past(runs, dict.fromkeys(keys, course))
+
+
+def chunk(html, name):
+    """What the script reads, out of the page."""
+    text = re.search(rf'<script type="text/plain" id="{name}">([^<]*)</script>', html)[1]
+    data = zlib.decompress(base64.b64decode(text))
+    if name == "d-uplot":
+        return data.decode()
+    return data if name.startswith("d-numbers") else json.loads(data)
+
+
+def prepared(run, report, past=None):
+    return prepare(run, report, past or Past(), Meta())
+
+
+@pytest.fixture(scope="session")
+def html(everything, run_of) -> str:
+    past = past_of([judgement.key for judgement in everything.judgements])
+    return render(run_of(everything, context={"commit": "483c483a1b2c", "load": "2.1"}), everything, past)

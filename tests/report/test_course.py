@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_pe_perf.model import Course, Key, Past, PastRun
-from pytest_pe_perf.report.course import LEAST_SPAN, SPARK_LEVELS, SPARK_POINTS, changes_of, spark, thinned, when
+from pytest_pe_perf.model import Course, Key, Past, PastRun, Row, Sample, Verdict
+from pytest_pe_perf.report.course import (
+    LEAST_SPAN,
+    SPARK_LEVELS,
+    SPARK_POINTS,
+    changes_of,
+    spark,
+    steadied,
+    thinned,
+    when,
+    with_this_run,
+)
 from pytest_pe_perf.report.html.pack import LOWEST, STEPS, fits, planes, repeated, stretches, widths
 
 VALUES = st.lists(st.floats(0, 1e12) | st.just(math.nan), max_size=200)
 TIMES = st.lists(st.floats(1e-9, 1e8), min_size=1, max_size=50)
+KEY = Key("t", "", "latency")
 
 
 def course(values) -> Course:
     count = len(values)
-    return Course(tuple(range(count)), tuple(values), (None,) * count, (None,) * count, ("new",) * count)
+    places = tuple(range(count))
+    return Course(places, tuple(values), (None,) * count, (None,) * count, ("new",) * count, places)
 
 
 @given(VALUES)
@@ -51,6 +64,7 @@ def test_thinning_keeps_the_new_half_the_ends_and_the_extremes(values) -> None:
     assert len(after.values) == len(values) - len(values) // 4
     assert list(after.places) == sorted(after.places)
     assert after.places[-1] == len(values) - 1
+    assert after.references == after.places
     far = max(known, key=lambda value: abs(value - known[len(known) // 2]))
     assert far in after.values
 
@@ -93,9 +107,59 @@ def test_changes_are_found_within_an_environment_only() -> None:
     values = [1.0 if place < 10 else 2.0 if place < 22 else 3.0 for place in places]
     count = len(places)
     row = Course(tuple(places), tuple(values), (None,) * count, (None,) * count, ("unchanged",) * count)
-    key = Key("t", "", "latency")
-    (change,) = changes_of(Past(runs, {key: row}), [key])[key]
+    (change,) = changes_of(Past(runs, {KEY: row}), [KEY])[KEY]
     assert (change.index, change.settled) == (22, True)
+
+
+def searched(values, references, environments=("here",)) -> list[tuple[int, float]]:
+    """Return where a row changed, and by how much; the environments take turns."""
+    count = len(values)
+    runs = tuple(PastRun(f"2026-01-{place}", environments[place % len(environments)], {}) for place in range(count))
+    row = replace(course(values), references=references)
+    return [(change.index, round(change.ratio, 6)) for change in changes_of(Past(runs, {KEY: row}), [KEY])[KEY]]
+
+
+def test_a_machine_that_gets_slower_is_no_change() -> None:
+    """Times are compared at one speed of the machine if it is known of every run, and else as they are."""
+    speed = tuple(1.0 if place < 20 else 1.3 for place in range(60))
+    references = tuple(2.5e-5 * each for each in speed)
+    slower = [1e-3 * each for each in speed]
+    assert searched(slower, references) == []
+    assert searched([1e-3 * each * (1.1 if place >= 40 else 1.0) for place, each in enumerate(speed)], references) == [
+        (40, 1.1)
+    ]
+    # What the machine hides: it gets as much faster as the code gets slower.
+    assert searched([1e-3] * 60, tuple(2.5e-5 / each for each in speed)) == [(20, 1.3)]
+    for unknown in (None, 0.0, math.nan, math.inf, 1e-320):
+        assert searched(slower, (*references[:-1], unknown)) == [(20, 1.3)]
+    assert searched(slower, ()) == [(20, 1.3)]
+
+
+def test_another_environment_has_a_speed_of_its_own() -> None:
+    """Machines that take turns are searched one by one; where one has no references, the other has them all the same."""
+    values = [1e-3 * (1.3 if place >= 40 else 1.0) for place in range(80)]
+    references = [2.5e-5 * (1.3 if place >= 40 else 1.0) if place % 2 else None for place in range(80)]
+    assert searched(values, references, ("one", "other")) == [(40, 1.3)]
+    assert searched(values, [], ("one", "other")) == [(40, 1.3), (41, 1.3)]
+
+
+@given(TIMES, st.floats(1e-7, 1e-3))
+def test_a_steady_machine_is_left_out_of_it(values, reference) -> None:
+    """Where the reference workload always takes the same, what is searched is what was measured."""
+    assert list(steadied(values, [reference] * len(values))) == values
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_this_run_brings_its_reference(judgement, report_of, run_of, known) -> None:
+    """It is the least of the run's processes, as in the history; earlier runs without one stay without."""
+    report = report_of(judgement(KEY.test, Verdict.UNCHANGED, base=1e-3))
+    samples = tuple(Sample(1e-3, 10, 1, reference=each if known else None) for each in (3e-5, 2e-5))
+    run = replace(run_of(report), rows=(Row(KEY, samples, "source", 0.1, 0.05),))
+    before = replace(course([1e-3, 1e-3]), references=())
+    past = Past((PastRun("2026-01-01", "here", {}),) * 2, {KEY: before})
+    after, place = with_this_run(past, run, report)
+    assert (place, len(after.courses[KEY].values)) == (2, 3)
+    assert after.courses[KEY].references == ((None, None, 2e-5) if known else ())
 
 
 def test_times_are_shown_to_the_minute() -> None:

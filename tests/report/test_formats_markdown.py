@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cmarkgfm
@@ -124,6 +125,27 @@ def test_what_failed_stands_first_with_its_numbers_and_commands(everything: Gate
     assert "the budget or change it in the marker" in page.html
 
 
+def test_what_was_counted_says_where_to_look(everything: GateReport) -> None:
+    """Beside a time that got worse, what the same calls take of memory stands outside of any fold."""
+    body = render(make_run(everything), everything)
+    seen, _, _ = body.partition("<details>")
+    assert (
+        "- `tests/test_api.py::test_quote` latency: peak memory of a call grew as well: 2.20 MiB → 3.40 MiB, " in seen
+    )
+    alone = make_report(make_judgement("t.py::test_a", Verdict.REGRESSED, base=1e-3, head=2e-3))
+    assert "Where to look" not in render(make_run(alone), alone)
+
+
+def test_a_doubt_is_never_one_line_of_good_news() -> None:
+    """What keeps a run from being judged stands in the sentence, as text."""
+    good = replace(
+        make_report(make_judgement("t.py::test_a", Verdict.UNCHANGED, base=1e-3)), doubts=("no <b>head</b>",)
+    )
+    _, line, *_ = render(make_run(good), good).split("\n")
+    assert line.startswith("◇ **pe-perf**: 1 unchanged; ")
+    assert line.endswith("; could not tell: no `<b>head</b>`")
+
+
 def test_what_was_left_open_is_folded_and_named(everything: GateReport) -> None:
     """Inconclusive, not comparable, missing and new rows have a table of their own, and notes stand below."""
     page = page_of(everything)
@@ -144,6 +166,9 @@ def test_pairs_are_told_apart_from_baselines(side_by_side: GateReport, sides_run
     """Between two commits both are named, and nothing tells to accept what no baseline holds."""
     page = page_of(side_by_side, sides_run(side_by_side))
     assert "against <code>" in page.html or "against 1a2b3c4d5e" in page.html
+    run = sides_run(side_by_side)
+    clean = page_of(side_by_side, replace(run, context={**run.context, "dirty": "no"}))
+    assert ("the working tree" in page.html, "9f8e7d6c5b against" in clean.html) == (True, True)
     assert not any("pe-perf update" in block for block in page.blocks)
     assert any(block.startswith("pytest --pe-perf --pe-perf-against main") for block in page.blocks)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -195,6 +196,20 @@ def test_a_badge_says_it_in_a_few_words(verdicts: list[Verdict], message: str, c
     rows = [make_judgement(f"t.py::test_{n}", verdict, base=1e-3) for n, verdict in enumerate(verdicts)]
     found = json.loads(rendered("badge", make_report(*rows)))
     assert found == {"schemaVersion": 1, "label": "performance", "message": message, "color": colour}
+
+
+def test_a_doubt_is_said_in_every_format(junit_schema: xmlschema.XMLSchema) -> None:
+    """A run of which nobody can tell is no good news anywhere, however well its rows are."""
+    row = make_judgement("t.py::test_a", Verdict.UNCHANGED, base=1e-3)
+    doubtful = replace(make_report(row), doubts=("it measured another commit",))
+    assert json.loads(rendered("badge", doubtful))["message"] == "could not tell"
+    ((name, _, message),) = commands(doubtful)
+    assert (name, message.endswith("could not tell: it measured another commit")) == ("warning", True)
+    assert "could not tell: it measured another commit" in rendered("sarif", doubtful)
+    junit_schema.validate(rendered("junit", doubtful))
+    suite = next(iter(JUnitXml.fromstring(rendered("junit", doubtful).encode())))
+    assert (suite.tests, suite.skipped, suite.failures) == (2, 1, 0)
+    assert [case.result[0].message for case in suite if case.result] == ["could not tell: it measured another commit"]
 
 
 @settings(max_examples=40)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_pe_perf.measure.paired.controller import Progress, _ratio_so_far
 from pytest_pe_perf.measure.paired.rounds import Measured
 from pytest_pe_perf.model import Block, Restart, Sample, Turn
-from pytest_pe_perf.report.progress import LiveLine, PlainLines, clock_time, live, plain, rough_time
+from pytest_pe_perf.report.progress import LiveLine, LongRun, PlainLines, clock_time, live, plain, rough_time
 from pytest_pe_perf.report.screen import printable, width_of
 
 STEP = Progress(2, 4, 3, 50, "tests/test_api.py::test_quote", 0.5, (1.012, 1.004, 1.02))
@@ -172,6 +172,28 @@ def test_a_log_gets_a_line_for_each_restart(screen) -> None:
         "pe-perf: weighing 50 tests on both sides",
     ]
     assert "1 test," in plain("confirming", Progress(1, 6, 1, 1, "t"), 9.0)
+
+
+def test_a_long_run_says_now_and_then_how_far_it_is(screen) -> None:
+    """Against a baseline a line at most every half minute names tests and time left; a short run says nothing."""
+    run = LongRun(screen.kept.append, lambda: screen.now)
+    for seconds in (2.9, 6.0):
+        run.begin(10)
+        for _ in range(10):
+            screen.now += seconds
+            run.end_one()
+    assert screen.kept == [
+        "pe-perf: 5 of 10 performance tests, about 30 s left",
+    ]
+    screen.now += 29.0
+    run.begin(100)
+    for _ in range(50):
+        screen.now += 3.1
+        run.end_one()
+    assert screen.kept[1:] == [
+        f"pe-perf: {done} of 100 performance tests, about {left} left"
+        for done, left in ((10, "5 min"), (20, "4 min"), (30, "4 min"), (40, "3 min"), (50, "3 min"))
+    ]
 
 
 def test_ratio_is_that_of_the_pairs_so_far() -> None:

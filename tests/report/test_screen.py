@@ -9,7 +9,7 @@ from _pytest._io.wcwidth import wcswidth
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_pe_perf.report.screen import pad, printable, shorten, shorten_id, width_of, wrap, wrap_parts
+from pytest_pe_perf.report.screen import hang, pad, printable, shorten, shorten_id, width_of, wrap, wrap_parts
 
 ANY_TEXT = st.text(alphabet=st.characters(), max_size=80)
 
@@ -69,6 +69,17 @@ def test_wrapped_lines_fit_and_keep_their_words(text: str, width: int, indent: s
     words = printable(text).split(" ")
     if all(width_of(word) <= width - len(indent) for word in words):
         assert [word for line in lines for word in line.split(" ") if word] == [word for word in words if word]
+
+
+@given(ANY_TEXT, st.integers(1, 60))
+def test_hanging_lines_fit_and_say_the_same(text: str, width: int) -> None:
+    """All lines but the first are indented, none is too wide, and they say what lines without an indent say."""
+    lines = list(hang(text, width))
+    assert all(width_of(line) <= width for line in lines)
+    if width_of(printable(text)) > width > 2:
+        assert all(line.startswith("  ") for line in lines[1:])
+        lines[1:] = [line[2:] for line in lines[1:]]
+        assert lines == list(wrap(text, width - 2))
 
 
 @given(st.lists(ANY_TEXT.filter(str.strip), min_size=1, max_size=5), st.integers(1, 60))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_pe_perf.model import Budget, Comparison, GateReport, Judgement, Key, Row, Run, Sample, Skipped, Verdict
 from pytest_pe_perf.report.screen import printable, width_of
-from pytest_pe_perf.report.terminal import failure, header, summary
+from pytest_pe_perf.report.terminal import failure, header, message, summary
 from pytest_pe_perf.report.wording import Commits
 
 TEXT = st.text(alphabet=st.characters(), max_size=60)
@@ -119,6 +119,22 @@ def test_weak_times_are_always_listed(pairs, report_of, sides_run, verbosity) ->
     assert "nothing below +20.0 % is seen, and the threshold is +5.0 %" in text
     told = "" if verbosity else " (-v lists all)"
     assert f" 3 unchanged, 2 of them weak: 1 latency, 1 tail{told}\n" in text
+
+
+def test_names_of_one_module_are_not_cut_for_its_sake(judgement, report_of, run_of) -> None:
+    """Where names do not fit and all are of one module, that is said once above them; where they fit it is not."""
+    tests = [f"tests/perf/test_orders.py::test_read_{kind}" for kind in ("all_that_are_open", "all_that_are_closed")]
+    report = report_of(*(judgement(test, Verdict.REGRESSED, "", base=1e-3, head=2e-3) for test in tests))
+    narrow, wide = ([line.text for line in summary(report, run_of(report), width=width)] for width in (80, 120))
+    assert narrow[0] == "tests/perf/test_orders.py"
+    assert [line.split()[0] for line in narrow[1:4]] == [
+        "test",
+        "test_read_all_that_are_closed",
+        "test_read_all_that_are_open",
+    ]
+    assert [line.split()[0] for line in wide[:3]] == ["test", *sorted(tests)]
+    elsewhere = report_of(*report.judgements, judgement("test_b.py::test_b", Verdict.REGRESSED, "", base=1e-3))
+    assert summary(elsewhere, run_of(elsewhere))[0].text.split()[0] == "test"
 
 
 def test_weak_is_a_word_of_pairs_alone(judgement, report_of, run_of) -> None:
@@ -233,6 +249,64 @@ def test_failure_stays_four_lines_and_its_command_is_safe(test: str) -> None:
     assert len(lines) == 4
     if printable(test) == test:
         assert shlex.split(lines[3].removeprefix("accept with: ")) == ["pe-perf", "update", test, "--reason", "..."]
+
+
+def test_message_stands_beneath_the_name_of_its_test(judgement) -> None:
+    """What pytest prints begins with the finding, and not with the name that stands above it and in the short summary."""
+    row = judgement("tests/test_a.py::test_b[x y]", Verdict.REGRESSED, "+12.0 %", name="parse", base=1e-3, head=1.12e-3)
+    assert message([row]).splitlines() == [
+        "[parse] time per call (latency) regressed: +12.0 %",
+        *failure(row).splitlines()[1:],
+    ]
+
+
+def test_prose_of_a_message_is_broken_and_its_command_is_not(pairs) -> None:
+    """No sentence is wider than 80 columns; a command that is has a line of its own, to be copied whole."""
+    test = f"tests/test_a.py::test_b[{'long' * 20}]"
+    row = pairs(test, Verdict.REGRESSED, "+12.0 % in two passes, the second of 6 pairs of processes", head=1.12e-3, n=6)
+    assert message([row], MAIN).splitlines() == [
+        "time per call (latency) regressed: +12.0 % in two passes, the second of 6",
+        "  pairs of processes",
+        "1.00 ms -> 1.12 ms, +12.0 %",
+        "95 % interval +10.9 % to +13.1 %, threshold +5.0 %,",
+        "  6 pairs of processes, tier paired",
+        "reproduce with:",
+        f"  pytest --pe-perf --pe-perf-against main '{test}'",
+        "nothing to update: the next comparison starts from the commit that this is",
+        "  merged into; a wider `margin` in the test's marker, or an accept entry on the",
+        "  base, lets it pass this one",
+    ]
+
+
+def test_message_of_many_rows_says_once_what_can_be_done(judgement) -> None:
+    """Each row has its figures; the command that accepts all of them stands once, at the end."""
+    rows = [
+        judgement("t.py::t", Verdict.REGRESSED, "1 more", metric=m, base=10.0, head=11.0)
+        for m in ("peak", "allocations")
+    ]
+    *figures, last = message(rows).split("\n\n")
+    assert figures == [message([row]).rpartition("\n")[0] for row in rows]
+    assert last == 'accept with: pe-perf update t.py::t --reason "..."'
+
+
+@given(judgements().filter(lambda judgement: judgement.fails), st.sampled_from([None, MAIN]))
+def test_message_says_what_the_whole_text_says(judgement: Judgement, commits: Commits | None) -> None:
+    """The message has the words of the text for files, but for the test's name, and no line but a command is too wide."""
+    name, lines = judgement.key.name, message([judgement], commits).splitlines()
+    whole = failure(judgement, commits).removeprefix(printable(judgement.key.label))
+    assert "".join("".join(lines).split()).endswith("".join(whole.removeprefix(":").split())) or name
+    for line in lines:
+        assert width_of(line) <= 80 or line.startswith(("  pytest ", "  pe-perf update "))
+
+
+def test_page_is_named_before_the_sentence(everything, run_of) -> None:
+    """Who wants to know more is told where to look, and the verdict stays last; with -q there is nothing but failures."""
+    run = run_of(everything)
+    texts = [line.text for line in summary(everything, run, page=".pe-perf/report.html")]
+    assert " report: .pe-perf/report.html" in texts
+    without = [line.text for line in summary(everything, run)]
+    assert [text for text in texts if not text.startswith(" report: ")] == without
+    assert summary(everything, run, verbosity=-1, page="x") == summary(everything, run, verbosity=-1)
 
 
 def test_header_names_mode_and_time() -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pytest_pe_perf.errors import RunFileError
-from pytest_pe_perf.model import GateReport, Judgement, Run
-from pytest_pe_perf.runfile import read_run
+from pytest_pe_perf.model import GateReport, Run
+from pytest_pe_perf.runfile import judgement_from, read_run
 
 
 class _Verdicts(msgspec.Struct):
@@ -27,16 +26,7 @@ def read(path: Path) -> tuple[Run, GateReport]:
     run = read_run(path)
     try:
         found = msgspec.json.decode(path.read_bytes(), type=_Verdicts).judgements
-        judgements = tuple(msgspec.convert(_finite(entry), Judgement) for entry in found)
+        judgements = tuple(map(judgement_from, found))
     except (OSError, msgspec.DecodeError) as error:
         raise RunFileError(f"{path} is not a run file: {error}; make one with: pytest --pe-perf") from error
     return run, GateReport(run.environment, judgements)
-
-
-def _finite(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return a judgement with the ratios that JSON has no word for: those against zero."""
-    comparison = entry.get("comparison")
-    if not isinstance(comparison, dict):
-        return entry
-    ratios = {name: math.inf for name, value in comparison.items() if value is None}
-    return {**entry, "comparison": {**comparison, **ratios}}

@@ -202,6 +202,7 @@ def _copy(source: Path, dest: Path, path: str) -> None:
             target.unlink()
         return
     _make_folders(dest, target.parent)
+    before = target.lstat().st_mtime if os.path.lexists(target) else None
     _delete(target)
     if stat.S_ISLNK(mode):
         target.symlink_to(source.readlink())
@@ -209,6 +210,10 @@ def _copy(source: Path, dest: Path, path: str) -> None:
         # Sockets and pipes are nobody's source code.
         shutil.copyfile(source, target)
         shutil.copymode(source, target)
+        if before is not None:
+            # Byte code is taken for that of a file with as many bytes and the same second: of what stood here, too.
+            later = max(target.stat().st_mtime, before + 1.0)
+            os.utime(target, (later, later))
 
 
 def _make_folders(dest: Path, folder: Path) -> None:

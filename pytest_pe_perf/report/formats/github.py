@@ -5,9 +5,10 @@ Source: https://docs.github.com/en/actions/reference/workflows-and-actions/workf
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from pytest_pe_perf.model import GateReport, Judgement, Run
+from pytest_pe_perf.model import GateReport, Judgement, Key, Run
+from pytest_pe_perf.report.cause import causes_of
 from pytest_pe_perf.report.screen import printable, shorten
 from pytest_pe_perf.report.terminal import failure
 from pytest_pe_perf.report.wording import Commits, commits_of, result, worst_first
@@ -26,10 +27,11 @@ def render(run: Run, report: GateReport, folder: str = "") -> str:
 
     A report without a failure has none, or one if there is something that the gate could not tell.
     """
-    return "".join(f"{line}\n" for line in _commands(report, commits_of(run.context), folder))
+    return "".join(f"{line}\n" for line in _commands(run, report, folder))
 
 
-def _commands(report: GateReport, commits: Commits | None, folder: str) -> Iterator[str]:
+def _commands(run: Run, report: GateReport, folder: str) -> Iterator[str]:
+    commits = commits_of(run.context)
     tests: dict[str, list[Judgement]] = {}
     for judgement in worst_first(report):
         if judgement.fails:
@@ -41,18 +43,19 @@ def _commands(report: GateReport, commits: Commits | None, folder: str) -> Itera
         return
     shown = list(tests.values())[: MOST if len(tests) <= MOST else MOST - 1]
     for rows in shown:
-        yield _failed(rows, commits, folder)
+        yield _failed(rows, commits, causes_of(rows, run.profiles), folder)
     if more := len(tests) - len(shown):
         told = f"and {more} more tests that failed; {outcome.sentence}"
         yield _command("error", {"title": "pe-perf"}, told)
 
 
-def _failed(rows: list[Judgement], commits: Commits | None, folder: str) -> str:
+def _failed(rows: list[Judgement], commits: Commits | None, causes: Mapping[Key, str], folder: str) -> str:
     worst = rows[0]
     place = place_of(worst, folder)
     where = {} if place is None else {"file": place.path} | ({"line": str(place.line)} if place.line else {})
     title = f"{worst.verdict}: {shorten(printable(worst.key.test), _LONGEST_TITLE)}"
-    return _command("error", {**where, "title": title}, "\n\n".join(failure(row, commits) for row in rows))
+    message = "\n\n".join(failure(row, commits, causes) for row in rows)
+    return _command("error", {**where, "title": title}, message)
 
 
 def _command(name: str, properties: dict[str, str], message: str) -> str:

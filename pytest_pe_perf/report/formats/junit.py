@@ -7,9 +7,11 @@ the schema junit-10.xsd of Jenkins' xUnit plugin.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
 from pytest_pe_perf.model import METRICS, GateReport, Judgement, Key, Run
+from pytest_pe_perf.report.cause import causes_of
 from pytest_pe_perf.report.screen import printable
 from pytest_pe_perf.report.terminal import failure
 from pytest_pe_perf.report.wording import (
@@ -32,39 +34,43 @@ _NOT_XML = re.compile("[\ufffe\uffff]")
 
 
 def render(run: Run, report: GateReport, folder: str = "") -> str:  # noqa: ARG001 - as all formats
-    """Return the document: a failed row is a failure, one that is left open is skipped."""
+    """Return the document: a failed row is a failure; one that is left open is skipped, and so is what is in doubt."""
     commits = commits_of(run.context)
     judgements = worst_first(report)
-    skipped = sum(map(left_open, judgements)) + len(report.skipped)
+    apart = len(report.skipped) + len(report.doubts)
     suite = ET.Element(
         "testsuite",
         name="pe-perf",
-        tests=str(len(judgements) + len(report.skipped)),
+        tests=str(len(judgements) + apart),
         failures=str(sum(judgement.fails for judgement in judgements)),
         errors="0",
-        skipped=str(skipped),
+        skipped=str(sum(map(left_open, judgements)) + apart),
         timestamp=_xml(run.started),
     )
     properties = ET.SubElement(suite, "properties")
     facts = {"environment": report.environment.slug, "result": result(report, commits).sentence, **run.context}
     for name, value in facts.items():
         ET.SubElement(properties, "property", name=_xml(name), value=_xml(value))
+    causes = causes_of(judgements, run.profiles)
     for judgement in judgements:
-        _add_case(suite, judgement, commits)
+        _add_case(suite, judgement, commits, causes)
     for item in report.skipped:
         case = ET.SubElement(suite, "testcase", _names(Key(item.test, "", "")))
         ET.SubElement(case, "skipped", message=_xml(item.why))
+    for doubt in report.doubts:
+        case = ET.SubElement(suite, "testcase", classname="pe-perf", name="the whole run")
+        ET.SubElement(case, "skipped", message=_xml(f"could not tell: {doubt}"))
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _add_case(suite: ET.Element, judgement: Judgement, commits: Commits | None) -> None:
+def _add_case(suite: ET.Element, judgement: Judgement, commits: Commits | None, causes: Mapping[Key, str]) -> None:
     case = ET.SubElement(suite, "testcase", _names(judgement.key))
     if judgement.fails:
         said = ET.SubElement(case, "failure", message=_xml(judgement.reason), type=judgement.verdict)
-        said.text = "\n".join(map(_xml, failure(judgement, commits).splitlines()))
+        said.text = "\n".join(map(_xml, failure(judgement, commits, causes).splitlines()))
     elif left_open(judgement):
         ET.SubElement(case, "skipped", message=_xml(f"{judgement.verdict}: {judgement.reason}"))
     ET.SubElement(case, "system-out").text = "\n".join(map(_xml, _facts(judgement, commits)))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from pytest_pe_perf.model import GateReport, Judgement, Run, Verdict
+from pytest_pe_perf.model import METRICS, Course, GateReport, Judgement, Run, Verdict
+from pytest_pe_perf.report.cause import Known, causes_of, hints
 from pytest_pe_perf.report.screen import ELLIPSIS, printable, shorten, shorten_id
 from pytest_pe_perf.report.wording import (
     SIGN,
@@ -34,11 +36,12 @@ from pytest_pe_perf.report.wording import (
 MARKER = "<!-- pe-perf report -->"
 # GitHub takes 65,536 characters. Bytes, shared out so that no part can crowd out another.
 LARGEST = 60_000
-_ROOM_FOR_FAILED, _ROOM_FOR_COMMANDS, _ROOM_FOR_OPEN, _ROOM_FOR_BETTER, _ROOM_FOR_NOTES = 26e3, 12e3, 10e3, 5e3, 5e3
+_ROOM_FOR_FAILED, _ROOM_FOR_CAUSES, _ROOM_FOR_COMMANDS = 24e3, 4e3, 12e3
+_ROOM_FOR_OPEN, _ROOM_FOR_BETTER, _ROOM_FOR_NOTES = 9e3, 5e3, 5e3
 # Columns: a table of a comment is some 120 characters wide. Ids stand in full with their commands.
 _WIDTH_OF_ID, _LONGEST_ID, _LONGEST_TEXT = 44, 200, 300
 _LONGEST_COMMAND = 1000
-_TESTS_WITH_COMMANDS = 10
+_TESTS_WITH_COMMANDS, _ROWS_WITH_CAUSES = 10, 20
 
 _HEAD = "| | test | metric | change | 95 % interval | threshold | why |\n|---|---|---|---|---|---|---|\n"
 
@@ -56,7 +59,7 @@ def render(run: Run, report: GateReport, folder: str = "") -> str:  # noqa: ARG0
     """
     commits = commits_of(run.context)
     outcome = result(report, commits)
-    beside = f" ({text(commits.sentence)})" if commits else ""
+    beside = f" ({text(_named(commits, run).sentence)})" if commits else ""
     line = f"{SIGN_OF_LEVEL[outcome.level]} **pe-perf**: {text(outcome.sentence)}{beside}\n"
     if outcome.level == "good":
         return f"{MARKER}\n{line}"
@@ -65,12 +68,19 @@ def render(run: Run, report: GateReport, folder: str = "") -> str:  # noqa: ARG0
     better = [judgement for judgement in rows if judgement.verdict in (Verdict.ACCEPTED, Verdict.IMPROVED)]
     parts = (
         _table(failed, _ROOM_FOR_FAILED),
+        _causes(run, failed, rows, _ROOM_FOR_CAUSES),
         _commands(failed, commits, _ROOM_FOR_COMMANDS),
         _folded_table([judgement for judgement in rows if left_open(judgement)], _ROOM_FOR_OPEN),
         _folded_table(better, _ROOM_FOR_BETTER),
         _remarks(report, _ROOM_FOR_NOTES),
     )
     return "\n".join((f"{MARKER}\n{line}", *filter(None, parts)))
+
+
+def _named(commits: Commits, run: Run) -> Commits:
+    """Return the commits, with the name of the one that the working tree held, if that was all that it held."""
+    held = run.context.get("commit", "") if run.context.get("dirty") == "no" else ""
+    return replace(commits, head=commits.head or held)
 
 
 # --- parts --------------------------------------------------------------------------------------------------------
@@ -84,14 +94,38 @@ def _folded_table(judgements: Sequence[Judgement], room: float) -> str:
     return _folded(tally(judgements), _table(judgements, room)) if judgements else ""
 
 
+def _causes(run: Run, failed: Sequence[Judgement], rows: Sequence[Judgement], room: float) -> str:
+    """Return where to look: the functions that profiles name, or beside a time what was counted and grew as well."""
+    shown = failed[:_ROWS_WITH_CAUSES]
+    named = causes_of(shown, (profile for profile in run.profiles if profile.stacks))
+    tests = {key.test for key in named}
+    found = []
+    for judgement in shown:
+        if judgement.key in named:
+            words = [named[judgement.key]]
+        elif judgement.key.test not in tests and METRICS[judgement.key.metric].assume == "noisy":
+            others = [row for row in rows if row.key.test == judgement.key.test]
+            words = [hint.text for hint in hints(judgement, Known(others, (), Course(), ()), "")]
+        else:
+            words = []
+        row = f"{code(_short(judgement.key.label, _LONGEST_ID))} {judgement.key.metric}"
+        found += [f"- {row}: {text(_short(word, _LONGEST_TEXT))}\n" for word in words]
+    return f"Where to look:\n\n{_fit(found, len(found), room, _more_notes)}" if found else ""
+
+
+def _worst_of_tests(judgements: Iterable[Judgement]) -> list[Judgement]:
+    worst: dict[str, Judgement] = {}
+    for judgement in judgements:
+        worst.setdefault(judgement.key.test, judgement)
+    return list(worst.values())
+
+
 def _commands(failed: Sequence[Judgement], commits: Commits | None, room: float) -> str:
     """Return how to measure each failed test again, and how to accept what it measures."""
-    worst: dict[str, Judgement] = {}
-    for judgement in failed:
-        worst.setdefault(judgement.key.test, judgement)
+    worst = _worst_of_tests(failed)
     if not worst:
         return ""
-    shown = (_what_to_do(judgement, commits) for judgement in list(worst.values())[:_TESTS_WITH_COMMANDS])
+    shown = (_what_to_do(judgement, commits) for judgement in worst[:_TESTS_WITH_COMMANDS])
     return _folded("measure again, or let it pass", _fit(shown, len(worst), room, _more_tests))
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from pytest_pe_perf import __version__
-from pytest_pe_perf.model import METRICS, GateReport, Judgement, Run
+from pytest_pe_perf.model import METRICS, GateReport, Judgement, Key, Run
+from pytest_pe_perf.report.cause import causes_of
 from pytest_pe_perf.report.screen import printable
 from pytest_pe_perf.report.terminal import failure
 from pytest_pe_perf.report.wording import MEANING, Commits, commits_of, result, statement, worst_first
@@ -30,6 +32,7 @@ def render(run: Run, report: GateReport, folder: str = "") -> str:
     commits = commits_of(run.context)
     rows = [judgement for judgement in worst_first(report) if tells(judgement)]
     shown = rows[:MOST]
+    causes = causes_of(shown, run.profiles)
     rules = {_rule_id(judgement): _rule(judgement) for judgement in shown}
     places = {name: number for number, name in enumerate(rules)}
     said = [result(report, commits).sentence]
@@ -50,7 +53,7 @@ def render(run: Run, report: GateReport, folder: str = "") -> str:
                     }
                 ],
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(judgement, commits, folder, places) for judgement in shown],
+                "results": [_result(judgement, commits, causes, folder, places) for judgement in shown],
             }
         ],
     }
@@ -76,9 +79,11 @@ def _rule(judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def _result(judgement: Judgement, commits: Commits | None, folder: str, places: dict[str, int]) -> dict[str, Any]:
+def _result(
+    judgement: Judgement, commits: Commits | None, causes: Mapping[Key, str], folder: str, places: dict[str, int]
+) -> dict[str, Any]:
     known = fingerprint(judgement)
-    message = failure(judgement, commits) if judgement.fails else statement(judgement)
+    message = failure(judgement, commits, causes) if judgement.fails else statement(judgement)
     return {
         "ruleId": _rule_id(judgement),
         "ruleIndex": places[_rule_id(judgement)],

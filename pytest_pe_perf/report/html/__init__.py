@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from pytest_pe_perf import __version__
 from pytest_pe_perf.model import GateReport, Past, Run
 from pytest_pe_perf.report.course import older_thinned, points
-from pytest_pe_perf.report.data import Meta, Page, prepare
+from pytest_pe_perf.report.data import prepare
 from pytest_pe_perf.report.screen import printable
+from pytest_pe_perf.report.views import Meta, Page
 
 if TYPE_CHECKING:
     import markupsafe
@@ -34,8 +35,10 @@ SCRIPTS = (
     "drawing.js",
     "row.js",
     "overview.js",
+    "overlay.js",
     "trend.js",
     "rounds.js",
+    "flame.js",
     "test.js",
     "keys.js",
     "main.js",
@@ -76,21 +79,24 @@ def _html(page: Page, thinned: str) -> str:
     import jinja2
 
     from .chunks import chunks
+    from .pack import text
 
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    library = _part("vendor/uPlot.iife.min.js")
     inline = {
         "theme": _markup(_part("script/theme.js")),
-        "css": _markup(_part("page.css") + _part("vendor/uPlot.min.css")),
-        "uplot": _markup(_part("vendor/uPlot.iife.min.js")),
+        "css": _markup(_part("page.css") + _part("flame.css") + _part("vendor/uPlot.min.css")),
         "script": _markup(joined()),
     }
+    # The script makes an element of the library when a chart is asked for: the policy allows it by its text.
     policy = (
         "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src {_hash(inline['css'])}; "
-        f"script-src {' '.join(_hash(inline[name]) for name in ('theme', 'uplot', 'script'))}"
+        f"script-src {' '.join(map(_hash, (inline['theme'], library, inline['script'])))}"
     )
+    inline["uplot"] = _markup(text(library.encode()))
     template = environment.from_string(_part("template.html.j2"))
     # The macros at the head of the template leave blank lines, and a page begins with its doctype.
     return template.render(page=page, chunks=list(chunks(page)), thinned=thinned, policy=policy, **inline).lstrip()

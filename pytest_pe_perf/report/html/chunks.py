@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
+from datetime import datetime
 
 from pytest_pe_perf.judge.changepoint import LevelChange
 from pytest_pe_perf.judge.gate import module_of
 from pytest_pe_perf.model import METRICS, Course, PastRun, Verdict
-from pytest_pe_perf.report.course import spark
-from pytest_pe_perf.report.data import Page, RowView, TestView
+from pytest_pe_perf.report.course import moment, spark, starts
+from pytest_pe_perf.report.distribution import Distribution, Strip
+from pytest_pe_perf.report.flame import Flame
 from pytest_pe_perf.report.rounds import Pair
 from pytest_pe_perf.report.screen import printable, shorten
+from pytest_pe_perf.report.views import Page, RowView, TestView
 from pytest_pe_perf.report.wording import ORDER, SIGN, change, style
 from pytest_pe_perf.units import format_change
 
@@ -44,9 +48,10 @@ def chunks(page: Page) -> Iterator[Chunk]:
     words = sorted({word for course in page.past.courses.values() for word in set(course.verdicts)})
     yield Chunk("d-runs", json_text(_runs(page, words)))
     codes = {word: code for code, word in enumerate(words)}
+    began = starts(page.past.runs)
     for number, tests in enumerate(_batches(page.tests)):
         packed = _Packed()
-        yield Chunk(f"d-tests-{number}", json_text([_test(test, page, codes, packed) for test in tests]))
+        yield Chunk(f"d-tests-{number}", json_text([_test(test, page, codes, packed, began) for test in tests]))
         yield Chunk(f"d-numbers-{number}", text(packed.data))
 
 
@@ -81,10 +86,20 @@ def _overview(page: Page) -> dict[str, object]:
         "tests": len(page.tests),
         "chunk": TESTS,
         "anchors": list(places),
+        "markers": _markers(page.tests),
         "verdicts": [[verdict, style(verdict), SIGN[verdict]] for verdict in ORDER],
         "metrics": [[metric.name, metric.title, metric.unit] for metric in METRICS.values()],
         "rows": [_line(row, places[row.anchor], page) for row in page.rows],
     }
+
+
+def _markers(tests: Sequence[TestView]) -> dict[str, list[int]]:
+    """Return, by the names of markers, the places of the tests that have them."""
+    found: dict[str, list[int]] = {}
+    for place, test in enumerate(tests):
+        for name in test.markers:
+            found.setdefault(name, []).append(place)
+    return {name: found[name] for name in sorted(found)}
 
 
 def _line(row: RowView, place: int, page: Page) -> list[object]:
@@ -148,16 +163,20 @@ def _run(run: PastRun, environments: Sequence[str]) -> list[object]:
 # --- tests --------------------------------------------------------------------------------------------------------
 
 
-def _test(test: TestView, page: Page, codes: dict[str, int], packed: _Packed) -> dict[str, object]:
+def _test(
+    test: TestView, page: Page, codes: dict[str, int], packed: _Packed, began: Sequence[datetime]
+) -> dict[str, object]:
     return {
         "test": test.test,
         "module": printable(module_of(test.test)),
-        "rows": [_row(row, page, codes, packed) for row in test.rows],
+        "rows": [_row(row, page, codes, packed, began) for row in test.rows],
         "unjudged": [[fact.name, fact.value] for fact in test.unjudged],
     }
 
 
-def _row(row: RowView, page: Page, codes: dict[str, int], packed: _Packed) -> dict[str, object]:
+def _row(
+    row: RowView, page: Page, codes: dict[str, int], packed: _Packed, began: Sequence[datetime]
+) -> dict[str, object]:
     judgement = row.judgement
     return {
         "name": row.name,
@@ -170,7 +189,7 @@ def _row(row: RowView, page: Page, codes: dict[str, int], packed: _Packed) -> di
         "headline": row.headline,
         "reason": row.reason,
         "facts": [[fact.name, fact.value] for fact in row.facts],
-        "sides": asdict(row.distribution) if row.distribution else None,
+        "sides": _sides(row.distribution) if row.distribution else None,
         "commands": [[command.label, command.text] for command in row.commands],
         "pass": row.pass_anyway if row.fails else "",
         "accepted": row.accepted,
@@ -188,8 +207,43 @@ def _row(row: RowView, page: Page, codes: dict[str, int], packed: _Packed) -> di
         if judgement.comparison and row.pairs
         else None,
         "pairs": [_pair(pair) for pair in row.pairs],
+        "accepts": _accepts(row, page, began),
+        "flame": _flame(row.flame) if row.flame else None,
         "course": _course(page.past.courses.get(row.key, Course()), row, codes, packed),
     }
+
+
+def _flame(flame: Flame) -> dict[str, object]:
+    nodes = [list(astuple(node)) for node in flame.nodes]
+    return {
+        **asdict(replace(flame, nodes=(), lines=())),
+        "nodes": nodes,
+        "lines": [list(astuple(line)) for line in flame.lines],
+    }
+
+
+def _sides(both: Distribution) -> dict[str, object]:
+    # Member by member: ``asdict`` copies each in turn, which is a tenth of the time that a large page takes.
+    strips = [{name: getattr(strip, name) for name in Strip.__slots__} for strip in both.strips]
+    return {"strips": strips, "left": both.left, "right": both.right, "label": both.label}
+
+
+def _accepts(row: RowView, page: Page, began: Sequence[datetime]) -> list[list[object]]:
+    """Return what was accepted of a row that is held against it: from which run on, and what is known of it."""
+    if row.base_word != "accepted":
+        return []
+    return [
+        [
+            bisect_left(began, moment(accept.when) or began[0]),
+            _number(accept.value),
+            accept.anchor and _number(accept.anchor),
+            printable(accept.commit),
+            printable(accept.when[:10]),
+            printable(accept.who),
+            printable(accept.reason),
+        ]
+        for accept in page.past.accepts.get(row.key, ())
+    ]
 
 
 def _pair(pair: Pair) -> list[object]:
@@ -206,7 +260,7 @@ def _change(found: LevelChange) -> list[object]:
 def _course(course: Course, row: RowView, codes: dict[str, int], packed: _Packed) -> dict[str, object]:
     content: dict[str, object] = {
         "at": stretches(course.places),
-        "verdicts": repeated([codes[word] for word in course.verdicts]),
+        "verdicts": repeated(map(codes.__getitem__, course.verdicts)),
     }
     if METRICS[row.metric].assume == "noisy" and fits(course.values):
         packed.add(course)

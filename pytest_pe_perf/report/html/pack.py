@@ -8,7 +8,6 @@ how often they repeat.
 from __future__ import annotations
 
 import base64
-import json
 import math
 import sys
 import zlib
@@ -17,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
 from operator import sub
 
+import msgspec
+
 # A step is 0.135 %: values are up to half of that from the true one. The first step stands for 2 ** -LOWEST, and there
 # are so many that the difference of two fits into 16 bits.
 STEPS, LOWEST = 514, 34
@@ -24,6 +25,7 @@ _HIGHEST = 0x7FFF / STEPS - LOWEST
 # The width of an interval is kept in quarters of a power of two above one hundredth of a per cent.
 WIDTHS, NARROWEST = 4, 1e-4
 _WIDEST = 255
+_BROADEST = NARROWEST * 2.0 ** ((_WIDEST - 1) / WIDTHS)
 
 
 def text(data: bytes) -> str:
@@ -33,8 +35,8 @@ def text(data: bytes) -> str:
 
 def json_text(content: object) -> str:
     """Return plain values as the text of an element."""
-    # Half characters are escaped; what is no number has no word in JSON, and everything here says null instead.
-    return text(json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii"))
+    # Every text in it is printable, without half characters; what is no number is null.
+    return text(msgspec.json.encode(content))
 
 
 def fits(values: Sequence[float]) -> bool:
@@ -46,9 +48,9 @@ def fits(values: Sequence[float]) -> bool:
 
 def planes(values: Sequence[float]) -> tuple[bytes, bytes]:
     """Return the low and the high bytes of the values' differences in steps, zigzagged: 0, -1, 1, -2 are 0 to 3."""
-    log, first = math.log2, LOWEST * STEPS
-    steps = [round(log(value) * STEPS) + first for value in values]
-    moves = array("H", [(move << 1) ^ (move >> 31) for move in map(sub, steps, [0, *steps])])
+    per_octave, first = float(STEPS), LOWEST * STEPS + 0.5
+    steps = [int(per_octave * log + first) for log in map(math.log2, values)]
+    moves = array("H", [2 * move if move >= 0 else ~(2 * move) for move in map(sub, steps, [0, *steps])])
     if sys.byteorder == "big":
         moves.byteswap()
     packed = moves.tobytes()
@@ -58,14 +60,17 @@ def planes(values: Sequence[float]) -> tuple[bytes, bytes]:
 def widths(lows: Iterable[float | None], highs: Iterable[float | None]) -> bytes:
     """Return how wide intervals of ratios are, a byte each; 0 where there is none."""
     log, infinite = math.log2, math.inf
+    per_octave, first = float(WIDTHS), 1.5 - WIDTHS * math.log2(NARROWEST)
     # In one piece: this is half a million times.
     return bytes(
         [
             0
             if low is None or high is None or not 0.0 < low <= high < infinite
+            else int(per_octave * log(beyond) + first)
+            if NARROWEST < (beyond := high / low - 1.0) < _BROADEST
             else 1
-            if (beyond := high / low - 1) <= NARROWEST
-            else min(1 + round(WIDTHS * log(beyond / NARROWEST)), _WIDEST)
+            if beyond <= NARROWEST
+            else _WIDEST
             for low, high in zip(lows, highs, strict=True)
         ]
     )

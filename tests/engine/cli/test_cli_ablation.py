@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from engine_opt import EngineOptimizations, InputError
-from engine_opt.cli import ablating
+from engine_opt.cli import ablating, cli
 from engine_opt.cli.ablating import Compared, judged
 from pytest_pe_perf.model import Block, Restart, Turn
 
@@ -20,7 +20,9 @@ from .conftest import environment
 
 SWITCHES = EngineOptimizations.names()
 OTHERS = ("all", "reference", "path_few", "path_many", "scratch_pool")
-SHORT = ("ablation", "--seconds", "0.001", "--processes", "2")
+# The help's example, which measures for a short time.
+EXAMPLE = cli.commands["ablation"].epilog.partition("  ")[2]
+SHORT = EXAMPLE.removeprefix("python -m engine_opt ").split()
 
 
 def restart(*ratios):
@@ -34,7 +36,7 @@ def process(*ratios, on=10, off=20):
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory):
-    """What the command says as JSON, from short real measurements."""
+    """What the help's example says as JSON, from short real measurements."""
     done = subprocess.run(
         [sys.executable, "-m", "engine_opt", *SHORT, "--json"],
         capture_output=True,
@@ -48,12 +50,18 @@ def document(tmp_path_factory):
 
 
 def test_every_switch_is_measured_and_all_together(document):
-    assert (document["seconds"], document["processes"]) == (0.001, 2)
+    assert (document["seconds"], document["processes"]) == (0.02, 2)
     assert [each["name"] for each in document["effects"]] == [*SWITCHES, *OTHERS]
     for each in document["effects"]:
         assert 0.0 < each["low"] <= each["ratio"] <= each["high"]
         assert each["bytes_on"] > 0 < each["bytes_off"]
         assert each["what"]
+
+
+def test_the_example_of_the_help_is_run_as_it_stands_too():
+    """By the test of the documents, which runs every command of this page."""
+    page = Path(__file__).parents[3] / "docs" / "engine" / "commands.md"
+    assert f"\n$ {EXAMPLE}\n" in page.read_text("utf-8")
 
 
 def test_the_defaults_are_those_of_the_engine(document):

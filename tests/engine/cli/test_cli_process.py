@@ -47,7 +47,8 @@ def test_a_help_ends_with_an_example_and_names_json(helps, verb):
     assert max(map(len, done.out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("verb", VERBS)
+# It takes seconds to measure anything: the example of `ablation` is run in test_cli_ablation.
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "ablation"])
 def test_the_example_of_a_help_runs(helps, shared, tmp_path, verb):
     for name in ("prices.csv", "trades.csv", "decisions.jsonl"):
         if verb != "run" or name != "decisions.jsonl":

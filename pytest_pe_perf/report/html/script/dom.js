@@ -34,7 +34,7 @@ export const commitLink = (hash) => {
 
 /** A command in words that are broken between rather than within, with a button that copies it. */
 export const commandLine = (label, text, what) => {
-  const words = text.split(" ").flatMap((word, at) => (at ? [" ", make("span", {}, word)] : [make("span", {}, word)]));
+  const words = text.split(" ").flatMap((word, at) => [at > 0 && " ", make("span", { class: word.length > 30 && "long" }, word)]);
   return make("div", { class: "command" },
     make("span", { class: "label" }, label),
     make("code", { dir: "ltr" }, ...words),
@@ -54,6 +54,16 @@ export const copy = async (button) => {
   }
   button.textContent = done ? "Copied" : "Ctrl+C";
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
+};
+
+const COLOURS = [
+  "tone", "same", "muted", "line", "strong-line", "surface", "band", "worse", "worse-text", "better", "better-text", "open", "lane", "lane-odd",
+];
+
+/** The colours that a canvas in an element is drawn with, by the names that they have in the style. */
+export const coloursOf = (element) => {
+  const style = getComputedStyle(element);
+  return Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 };
 
 export const colour = (name, element = document.documentElement) => getComputedStyle(element).getPropertyValue(name).trim();

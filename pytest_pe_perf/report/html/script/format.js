@@ -22,6 +22,7 @@ export const quantity = (value, unit) => {
 
 /** A ratio as a signed change, and as a multiple from a doubling on. */
 export const change = (ratio) => {
+  if (ratio >= 999999.5) return `${ratio.toExponential(2)}x`;
   if (ratio >= 2) return `${ratio < 999.5 ? Number(ratio.toPrecision(3)) : ratio.toFixed(0)}x`;
   const percent = (100 * (ratio - 1)).toFixed(1);
   return `${percent === "-0.0" ? "+0.0" : percent.startsWith("-") ? percent : `+${percent}`} %`;

@@ -4,10 +4,11 @@ import { listen } from "./keys.js";
 import { Overview } from "./overview.js";
 import { asked, linkTo } from "./state.js";
 import { TestPage } from "./test.js";
+import { charts } from "./trend.js";
 import { readJson, readTest } from "./unpack.js";
 
+const PAPER = 680; // pixels: less than any paper is wide, so that words are no smaller than others
 const root = document.documentElement;
-const pages = { overview: find("page-overview"), test: find("page-test"), method: find("page-method") };
 
 class Report {
   constructor(content) {
@@ -26,10 +27,10 @@ class Report {
   async show() {
     const parts = asked();
     const place = this.numbers.get(parts.get("t"));
-    const name = place !== undefined ? "test" : parts.get("page") ?? "overview";
+    const name = place !== undefined ? "test" : parts.get("page") === "method" ? "method" : "overview";
     if (name === "test") await this.open(place, parts.get("t"));
     else this.page = null;
-    for (const [each, element] of Object.entries(pages)) element.hidden = each !== name;
+    root.dataset.page = name;
     find("to-overview").setAttribute("aria-current", name === "overview" ? "page" : "false");
     find("to-method").setAttribute("aria-current", name === "method" ? "page" : "false");
     if (name === "test") this.page.fill();
@@ -46,8 +47,8 @@ class Report {
   }
 
   async open(place, anchor) {
-    const [runs, test] = await Promise.all([this.runs, readTest(place, this.content.chunk)]);
-    this.page = new TestPage(pages.test, runs, test, anchor);
+    const [runs, test] = await Promise.all([this.runs, readTest(place, this.content.chunk), charts()]);
+    this.page = new TestPage(find("page-test"), runs, test, anchor);
     document.title = `${test.test.slice(0, 200)} · ${this.title}`;
   }
 
@@ -63,7 +64,7 @@ class Report {
     if (this.page) location.hash = this.back;
     const field = find("search");
     if (!field) return;
-    pages.overview.hidden = false;
+    root.dataset.page = "overview";
     field.focus();
     field.select();
   }
@@ -82,6 +83,22 @@ class Report {
     root.dataset.theme = next;
     try { localStorage.setItem("pe-perf-theme", next); } catch { /* it lasts as long as the page */ }
     this.page?.draw();
+  }
+
+  /** Paper is light, and has no button to open what is closed. */
+  listenToPrinter() {
+    let chosen = null;
+    addEventListener("beforeprint", () => {
+      chosen = root.dataset.theme;
+      root.dataset.theme = "light";
+      for (const details of document.querySelectorAll("details.rest")) details.open = true;
+      // Before the paper is laid out: a chart is drawn for it, and the style fits it in.
+      this.page?.draw(PAPER);
+    });
+    addEventListener("afterprint", () => {
+      if (chosen) root.dataset.theme = chosen; else delete root.dataset.theme;
+      this.page?.draw();
+    });
   }
 
   clicked(event) {
@@ -105,6 +122,7 @@ class Report {
     find("close").addEventListener("click", () => find("keys").close());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.page?.draw());
     addEventListener("resize", () => this.page?.draw());
+    this.listenToPrinter();
   }
 }
 
@@ -114,6 +132,7 @@ const start = async () => {
     report.listen();
     await report.show();
     root.dataset.ready = "yes";
+    (window.requestIdleCallback ?? setTimeout)(charts);
   } catch (error) {
     const said = document.createElement("p");
     said.className = "failed";
@@ -122,4 +141,5 @@ const start = async () => {
     throw error;
   }
 };
-start();
+// The answer is painted first: none of this is needed for it.
+requestAnimationFrame(() => setTimeout(start));

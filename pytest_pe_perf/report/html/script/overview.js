@@ -5,6 +5,7 @@ import { Row } from "./row.js";
 import { asked, failing, note } from "./state.js";
 
 const BEYOND = 12; // rows drawn beyond the edges of the screen
+const CHOICES = ["file", "metric", "marker"];
 const TEXTS = { test: (row) => row.test + row.name, metric: (row) => row.metric };
 const NUMBERS = {
   verdict: (row) => row.order,
@@ -26,7 +27,8 @@ export class Overview {
     this.shown = this.rows;
     this.runs = null;
     this.current = -1;
-    this.wanted = { q: "", v: [], file: "", metric: "", sort: "verdict" };
+    this.wanted = { q: "", v: [], file: "", metric: "", marker: "", sort: "verdict" };
+    this.marked = new Map(Object.entries(content.markers).map(([name, places]) => [name, new Set(places)]));
     this.table = find("rows");
     this.body = this.table.tBodies[0];
     this.search = find("search");
@@ -34,6 +36,8 @@ export class Overview {
     this.table.classList.toggle("no-memory", !this.rows.some((row) => row.memory));
     this.choices("file", "All files", new Set(this.rows.map((row) => row.file)));
     this.choices("metric", "All metrics", new Set(content.metrics.map(([name]) => name).filter((name) => this.rows.some((row) => row.metric === name))));
+    this.choices("marker", "All markers", this.marked.keys());
+    find("marker").closest(".field").hidden = this.marked.size === 0;
     this.listen();
   }
 
@@ -43,7 +47,7 @@ export class Overview {
 
   listen() {
     this.search.addEventListener("input", () => this.want({ q: this.search.value }));
-    for (const id of ["file", "metric"]) find(id).addEventListener("change", (event) => this.want({ [id]: event.target.value }));
+    for (const id of CHOICES) find(id).addEventListener("change", (event) => this.want({ [id]: event.target.value }));
     for (const chip of this.chips) chip.addEventListener("click", () => this.toggle([chip.dataset.verdict]));
     for (const head of this.table.tHead.rows[0].cells) this.sortable(head);
     let waiting = false;
@@ -75,7 +79,7 @@ export class Overview {
 
   toggleFailing() { this.toggle(failing); }
 
-  clear() { this.want({ q: "", v: [], file: "", metric: "" }); }
+  clear() { this.want({ q: "", v: [], file: "", metric: "", marker: "" }); }
 
   /** Ask for something else, and note it in the address. */
   want(changed) {
@@ -85,8 +89,8 @@ export class Overview {
   }
 
   parts() {
-    const { q, v, file, metric, sort } = this.wanted;
-    return { q, v: v.join(","), file, metric, sort: sort === "verdict" ? "" : sort };
+    const { q, v, file, metric, marker, sort } = this.wanted;
+    return { q, v: v.join(","), file, metric, marker, sort: sort === "verdict" ? "" : sort };
   }
 
   /** Take what the address asks for. */
@@ -96,17 +100,18 @@ export class Overview {
     const by = sort.replace(/^-/, "");
     this.wanted = {
       q: parts.get("q") ?? "", v: (parts.get("v") ?? "").split(",").filter(Boolean), file: parts.get("file") ?? "",
-      metric: parts.get("metric") ?? "", sort: by in TEXTS || by in NUMBERS ? sort : "verdict",
+      metric: parts.get("metric") ?? "", marker: parts.get("marker") ?? "", sort: by in TEXTS || by in NUMBERS ? sort : "verdict",
     };
     this.apply();
   }
 
   apply() {
-    const { q, v, file, metric, sort } = this.wanted;
+    const { q, v, file, metric, marker, sort } = this.wanted;
     const words = q.toLowerCase().split(/\s+/).filter(Boolean);
     const verdicts = new Set(v);
     this.shown = this.rows.filter((row) => (
       (!verdicts.size || verdicts.has(row.verdict)) && (!file || row.file === file) && (!metric || row.metric === metric)
+      && (!marker || this.marked.get(marker)?.has(row.place))
       && words.every((word) => row.words.includes(word))));
     this.sort(sort.replace(/^-/, ""), sort.startsWith("-") ? -1 : 1);
     this.current = -1;
@@ -130,7 +135,7 @@ export class Overview {
   /** Bring what stands around the table in line with what is asked for. */
   tell(sort) {
     if (this.search.value !== this.wanted.q) this.search.value = this.wanted.q;
-    for (const id of ["file", "metric"]) find(id).value = this.wanted[id];
+    for (const id of CHOICES) find(id).value = this.wanted[id];
     for (const chip of this.chips) chip.setAttribute("aria-pressed", String(this.wanted.v.includes(chip.dataset.verdict)));
     for (const head of this.table.tHead.rows[0].cells) {
       if (head.dataset.sort === sort.replace(/^-/, "")) head.setAttribute("aria-sort", sort.startsWith("-") ? "descending" : "ascending");

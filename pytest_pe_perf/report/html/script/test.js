@@ -1,6 +1,8 @@
 // The page of one test: of each of its numbers what was decided and why, its history, and how its readings scatter.
 import { badge, commandLine, commitLink, make, told } from "./dom.js";
 import { scatter } from "./drawing.js";
+import { flame } from "./flame.js";
+import { quantity } from "./format.js";
 import { rounds } from "./rounds.js";
 import { asked, note } from "./state.js";
 import { Trend } from "./trend.js";
@@ -10,6 +12,12 @@ const facts = (list) => make("dl", { class: "facts" }, ...list.map(([name, value
 
 const hint = ([text, commit, command]) => make("li", {}, text,
   commit && " (", commit && commitLink(commit), commit && ")", command && make("code", { dir: "ltr" }, command));
+
+/** What was accepted, when, by whom and why; the newest first. */
+const acceptList = (row) => make("ul", { class: "accepts" }, ...row.accepts.toReversed().map(([, value, anchor, commit, when, who, reason]) => (
+  make("li", {}, make("span", { class: "muted" }, when), " ", commitLink(commit), " ", make("strong", {}, quantity(value, row.unit)),
+    who && " by ", who && told(who), reason && ": ", reason && told(reason),
+    anchor !== null && make("span", { class: "muted" }, ` (a creep is measured from ${quantity(anchor, row.unit)})`)))));
 
 export class TestPage {
   constructor(element, runs, test, anchor) {
@@ -60,6 +68,7 @@ export class TestPage {
       row.accepted && make("p", { class: "accepted" }, make("strong", {}, "Accepted: "), row.accepted),
       row.pass && make("p", { class: "muted" }, row.pass),
       facts(row.facts));
+    if (row.flame) section.append(...flame(row.flame));
     if (row.sides) section.append(make("h3", {}, "Readings"), scatter(row.sides));
     if (row.pairs.length) section.append(make("h3", {}, "Head over base, round after round"), rounds(row));
     section.append(make("h3", {}, "History"));
@@ -70,6 +79,7 @@ export class TestPage {
     const trend = new Trend(row, this.runs, this.range, (range) => this.zoom(range));
     this.trends.push(trend);
     section.append(trend.element);
+    if (row.accepts.length) section.append(make("h3", {}, "Accepted values"), acceptList(row));
     return section;
   }
 
@@ -89,5 +99,8 @@ export class TestPage {
     this.element.querySelector(".steps").prepend(button);
   }
 
-  draw() { for (const trend of this.trends) trend.draw(); }
+  draw(widest = Infinity) {
+    for (const trend of this.trends) trend.measure(widest);
+    for (const trend of this.trends) trend.draw();
+  }
 }

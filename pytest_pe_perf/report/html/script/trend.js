@@ -1,12 +1,28 @@
-// A history as a chart: uPlot draws the lines, and what else there is to say is drawn over them.
-import { colour, commitLink, make } from "./dom.js";
+// A history as a chart: uPlot draws the lines, and overlay.js what else there is to say.
+import { coloursOf, commitLink, make } from "./dom.js";
 import { counted, day, quantity, when } from "./format.js";
+import { drawOver, FONT, LANE } from "./overlay.js";
+import { readText } from "./unpack.js";
 
-const TALL = 250, LANE = 14;
+const TALL = 250;
 const LEAST_SPAN = 0.08; // of the level, above and below: a trend that moves by 1 % looks calm, as it is
 const FAR = 2; // a level that is so many times the largest value would flatten the trend
-const FONT = 12;
+const OVER_ZEROS = { s: 1e-6, B: 1024, 1: 4 }; // where an axis ends on which all is 0: a µs, a KiB, four
 const TWOS = Array.from({ length: 60 }, (_, power) => 2 ** power);
+
+/** Whether a level would flatten the trend; nothing flattens a line of zeros. */
+const farAbove = (level, most) => most > 0 && level > FAR * most;
+
+let library = null;
+
+/** Have the chart library ready: to evaluate it takes as long as the first paint does without it. */
+export const charts = () => {
+  library ??= readText("d-uplot").then((text) => document.head.append(make("script", {}, text)));
+  return library;
+};
+
+/** What a run was held against: the last value that had been accepted by then, as far as that is known. */
+const inForce = (row, place) => (row.accepts.length ? row.accepts.findLast(([from]) => from <= place)?.[1] : row.base);
 
 /** The columns of a chart: values with a hole where a run gave none, and where another environment begins. */
 const columns = (points, runs, row) => {
@@ -18,7 +34,7 @@ const columns = (points, runs, row) => {
       [place - 0.5, null, null, null, null].forEach((value, column) => table[column].push(value));
     }
     const half = Math.sqrt(widths[at] || 1);
-    const base = row.word_of_base === "accepted" ? accepted[at] ?? row.base : row.base;
+    const base = accepted[at] ?? (place === runs.now ? row.base : inForce(row, place));
     const [low, high] = widths[at] ? [values[at] / half, values[at] * half] : [null, null];
     [place, low, high, base ?? null, values[at]].forEach((value, column) => table[column].push(value));
   });
@@ -43,33 +59,38 @@ export class Trend {
     return `${this.row.title} over ${counted(known.length, "run", "runs")}, ${span}; a table follows`;
   }
 
-  /** Draw it, once it stands in the page and has a width. */
+  /** Find out what it needs to know of the page: of all charts before any is drawn, for the answer needs a layout. */
+  measure(widest) {
+    this.colours = coloursOf(this.element);
+    this.width = Math.min(this.plot.clientWidth, widest);
+  }
+
   draw() {
     this.chart?.destroy();
-    const tone = colour("--tone", this.element) || colour("--same");
-    const axis = { stroke: colour("--muted"), font: `${FONT}px system-ui, sans-serif`, ticks: { show: false }, gap: 6 };
+    const { colours } = this;
+    const axis = { stroke: colours.muted, font: `${FONT}px system-ui, sans-serif`, ticks: { show: false }, gap: 6 };
     const line = { width: 1.5, spanGaps: false, points: { show: false } };
     this.chart = new uPlot({
-      width: this.plot.clientWidth,
+      width: this.width,
       height: TALL,
-      padding: [14, 18, 0, 0],
+      padding: [14, 36, 0, 0],
       legend: { show: false },
-      cursor: { y: false, drag: { x: true, y: false, setScale: false }, sync: { key: "runs", setSeries: false }, points: { size: 8, fill: colour("--surface"), stroke: tone, width: 2 } },
+      cursor: { y: false, drag: { x: true, y: false, setScale: false }, sync: { key: "runs", setSeries: false }, points: { size: 8, fill: colours.surface, stroke: colours.tone, width: 2 } },
       scales: { x: { time: false, range: () => this.window() }, y: { range: () => this.span() } },
       axes: [
-        { ...axis, size: 50 + LANE, space: 110, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000], values: (_, splits) => splits.map((at) => this.runName(at)) },
-        { ...axis, size: 78, space: 34, grid: { stroke: colour("--line"), width: 1 }, values: (_, splits) => splits.map((value) => quantity(value, this.row.unit)), ...(this.row.unit === "B" ? { incrs: TWOS } : {}) },
+        { ...axis, size: 50 + LANE, space: 84, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000], values: (_, splits) => splits.map((at) => this.runName(at)) },
+        { ...axis, size: 78, space: 34, grid: { stroke: colours.line, width: 1 }, values: (_, splits) => splits.map((value) => quantity(value, this.row.unit)), ...(this.row.unit === "B" ? { incrs: TWOS } : {}) },
       ],
-      bands: [{ series: [2, 1], fill: colour("--band") }],
+      bands: [{ series: [2, 1], fill: colours.band }],
       series: [
         {},
         { ...line, stroke: null },
         { ...line, stroke: null },
-        { ...line, stroke: colour("--strong-line"), dash: [7 * devicePixelRatio, 4 * devicePixelRatio], paths: uPlot.paths.stepped({ align: 1 }) },
-        { ...line, stroke: colour("--same"), points: { show: true, size: 4, fill: colour("--same"), filter: (_, __, shown) => (shown || this.visible() <= 120 ? null : []) } },
+        { ...line, stroke: colours["strong-line"], dash: [7 * devicePixelRatio, 4 * devicePixelRatio], paths: uPlot.paths.stepped({ align: 1 }) },
+        { ...line, stroke: colours.same, points: { show: true, size: 4, fill: colours.same, filter: (_, __, shown) => (shown || this.visible() <= 120 ? null : []) } },
       ],
       hooks: {
-        draw: [() => this.overlay(tone)],
+        draw: [() => drawOver(this)],
         setCursor: [(chart) => this.point(chart.cursor.idx)],
         setSelect: [(chart) => this.select(chart)],
       },
@@ -87,17 +108,18 @@ export class Trend {
 
   visible() { const [from, to] = this.window(); return to - from; }
 
-  levels() { return [this.row.base, this.row.limit].filter((each) => each !== null); }
+  levels() { return [this.row.base, this.row.limit, ...this.row.accepts.map(([, value]) => value)].filter((each) => each !== null); }
 
   /** From where to where the values go that are seen, with what they are held against where that is near. */
   span() {
     const [from, to] = this.window();
     const seen = this.points.values.filter((value, at) => value !== null && this.points.places[at] >= from && this.points.places[at] <= to);
     if (!seen.length) return [0, 1];
-    const most = Math.max(...seen);
-    const near = [...this.levels(), this.row.budget].filter((each) => each !== null && each <= FAR * most && each >= Math.min(...seen) / FAR);
+    const [least, most] = [Math.min(...seen), Math.max(...seen)];
+    const near = [...this.levels(), this.row.budget].filter((each) => each !== null && each >= least / FAR && !farAbove(each, most));
     const all = [...seen, ...near];
     const [low, high] = [Math.min(...all), Math.max(...all)];
+    if (high === 0) return [0, OVER_ZEROS[this.row.unit]];
     const middle = (low + high) / 2;
     const half = Math.max((high - low) / 2 * 1.15, Math.abs(middle) * LEAST_SPAN, 1e-12);
     return [low >= 0 ? Math.max(middle - half, 0) : middle - half, middle + half];
@@ -106,117 +128,6 @@ export class Trend {
   runName(at) {
     const run = Number.isInteger(at) ? this.runs.runs[at] : undefined;
     return run ? `${day(run[0])}\n${run[1].slice(0, 7)}` : "";
-  }
-
-  // --- over the lines
-
-  overlay(tone) {
-    const { ctx, bbox } = this.chart;
-    const pen = { ctx, left: bbox.left, right: bbox.left + bbox.width, top: bbox.top, bottom: bbox.top + bbox.height, tone };
-    ctx.save();
-    ctx.font = `${FONT * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.lineWidth = devicePixelRatio;
-    ctx.beginPath();
-    ctx.rect(pen.left, 0, bbox.width, ctx.canvas.height);
-    ctx.clip();
-    this.level(pen, this.row.limit, `fails beyond ${this.row.limit === null ? "" : quantity(this.row.limit, this.row.unit)}`, [2, 4]);
-    this.level(pen, this.row.budget, `budget ${this.row.budget === null ? "" : quantity(this.row.budget, this.row.unit)}`, []);
-    for (const change of this.row.changes ?? []) this.change(pen, change);
-    this.marks(pen);
-    this.lane(pen);
-    ctx.restore();
-  }
-
-  x(place) { return this.chart.valToPos(place, "x", true); }
-
-  y(value) { return this.chart.valToPos(value, "y", true); }
-
-  level({ ctx, left, right, top, bottom }, value, words, dash) {
-    const y = value === null ? -1 : this.y(value);
-    if (y < top || y > bottom) return;
-    ctx.strokeStyle = colour("--worse");
-    ctx.fillStyle = colour("--worse-text");
-    ctx.setLineDash(dash.map((each) => each * devicePixelRatio));
-    ctx.beginPath();
-    ctx.moveTo(left, y);
-    ctx.lineTo(right, y);
-    ctx.stroke();
-    ctx.textAlign = "left";
-    ctx.fillText(words, left + 6 * devicePixelRatio, y - 4 * devicePixelRatio);
-  }
-
-  change({ ctx, left, right, top, bottom }, [place, before, after, size, settled]) {
-    const x = this.x(place - 0.5);
-    if (x < left || x > right) return;
-    const worse = after > before;
-    ctx.strokeStyle = colour(worse ? "--worse" : "--better");
-    ctx.fillStyle = colour(worse ? "--worse-text" : "--better-text");
-    ctx.setLineDash(settled ? [] : [3 * devicePixelRatio, 3 * devicePixelRatio]);
-    ctx.beginPath();
-    ctx.moveTo(x, top);
-    ctx.lineTo(x, bottom);
-    ctx.stroke();
-    const late = x > left + 0.85 * (right - left);
-    ctx.textAlign = late ? "right" : "left";
-    ctx.fillText(`${worse ? "▲" : "▼"} ${size}`, x + (late ? -5 : 5) * devicePixelRatio, top + 11 * devicePixelRatio);
-  }
-
-  /** The sign of each verdict that was not plain, and a ring around this run. */
-  marks({ ctx, left, right, tone }) {
-    const { places, values, verdicts } = this.points;
-    ctx.setLineDash([]);
-    ctx.textAlign = "center";
-    ctx.textBaseline = "middle";
-    places.forEach((place, at) => {
-      const [, style, sign] = this.runs.verdicts[verdicts[at]];
-      const x = this.x(place);
-      if (values[at] === null || x < left || x > right) return;
-      const y = this.y(values[at]);
-      if (place === this.runs.now) {
-        ctx.beginPath();
-        ctx.arc(x, y, 6 * devicePixelRatio, 0, 2 * Math.PI);
-        ctx.fillStyle = tone;
-        ctx.strokeStyle = colour("--surface");
-        ctx.fill();
-        ctx.stroke();
-      } else if (sign && sign !== "=" && sign !== "+") {
-        ctx.fillStyle = colour(style === "v-improved" ? "--better" : style === "v-regressed" || style === "v-over-budget" ? "--worse" : "--open");
-        ctx.fillText(sign, x, y);
-      }
-    });
-    ctx.textBaseline = "alphabetic";
-  }
-
-  /** Beneath the axis: which environment the runs are of, and where something else about the machine changed. */
-  lane({ ctx, left, right, bottom }) {
-    const ratio = devicePixelRatio, top = bottom + 42 * ratio, { runs } = this.runs;
-    const [from, to] = this.window();
-    let start = Math.max(Math.ceil(from), 0);
-    const end = Math.min(Math.floor(to), runs.length - 1);
-    ctx.textBaseline = "middle";
-    ctx.textAlign = "left";
-    while (start <= end) {
-      const environment = runs[start][4];
-      let last = start;
-      while (last < end && runs[last + 1][4] === environment) last += 1;
-      const [x1, x2] = [Math.max(this.x(start - 0.5), left), Math.min(this.x(last + 0.5), right)];
-      ctx.fillStyle = colour(environment % 2 ? "--lane-odd" : "--lane");
-      ctx.fillRect(x1, top, x2 - x1 - ratio, LANE * ratio);
-      ctx.save();
-      ctx.beginPath();
-      ctx.rect(x1, top, x2 - x1 - 4 * ratio, LANE * ratio);
-      ctx.clip();
-      ctx.fillStyle = colour("--muted");
-      ctx.fillText(this.runs.environments[environment], x1 + 5 * ratio, top + LANE * ratio / 2);
-      ctx.restore();
-      start = last + 1;
-    }
-    ctx.fillStyle = colour("--open");
-    for (const place of new Set(this.runs.differences.map(([at]) => at))) {
-      const x = this.x(place - 0.5);
-      if (x >= left && x <= right) ctx.fillRect(x - ratio, top - 3 * ratio, 2 * ratio, (LANE + 6) * ratio);
-    }
-    ctx.textBaseline = "alphabetic";
   }
 
   // --- pointing and zooming
@@ -288,7 +199,8 @@ export class Trend {
       values.length === 1 && "one run so far: a trend needs more",
       missing > 0 && `${counted(missing, "run", "runs")} in between gave no number`,
       row.changes === null && "not searched for changes of level, as the rows that matter more are: pe-perf history --changes",
-      row.budget !== null && row.budget > FAR * Math.max(...values) && "the budget lies far above this chart",
+      row.budget !== null && farAbove(row.budget, Math.max(...values)) && "the budget lies far above this chart",
+      values.length > 1 && values.every((value) => value === 0) && `${quantity(0, row.unit)} in every run`,
     ].filter(Boolean);
     return make("figcaption", {},
       make("span", { class: "key k-line" }, row.title),

@@ -14,7 +14,9 @@ const inflated = async (id) => {
   return new Uint8Array(await new Response(stream.readable).arrayBuffer());
 };
 
-export const readJson = async (id) => JSON.parse(new TextDecoder().decode(await inflated(id)));
+export const readText = async (id) => new TextDecoder().decode(await inflated(id));
+
+export const readJson = async (id) => JSON.parse(await readText(id));
 
 /** Each value as often as it is repeated. */
 const repeated = (pairs) => {

@@ -1,0 +1,1 @@
+"""Where the time and the memory of a measured call go, and what of that changed between two commits."""
