@@ -158,16 +158,18 @@ def test_a_pair_may_be_kept_for_what_would_fail(repository):
         'time = "20 ms"', 'time = "20 ms"\nconfirm = "failing"'
     )
     repository.write("pyproject.toml", few)
-    make_baseline_faster(repository, "test_slow", 3)
+    # So fast on a machine so slow: now the reference is not slow, whatever the machine does, which would be asked about.
+    reference = repository.rows()["test_slow", "latency"]["reference"]
+    repository.edit_row("test_slow", "latency", reference=float(f"{3 * reference:.4g}"))
     git(repository.folder, "commit", "-qam", "from another machine")
     for _ in range(3):  # three times as slow is between margin and threshold, unless the machine is in a bad moment
         small = repository.gate()
         assert small.status == 0, small.out
-        assert "beside" not in small.out
-        if "not followed up" in repository.reasons()["test_slow latency"]:
+        again = re.search(r"test_slow\s+(again|beside)", small.out)
+        if not again and "not followed up" in repository.reasons()["test_slow latency"]:
             break
     assert repository.verdicts()["test_slow", "", "latency"] == "inconclusive"
-    assert not re.search(r"test_slow\s+again", small.out)
+    assert not again
     strict = repository.gate("--pe-perf-strict")
     assert re.search(r"test_slow\s+again", strict.out)
     make_baseline_faster(repository, "test_slow", 20)
