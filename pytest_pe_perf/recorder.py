@@ -103,6 +103,19 @@ class Bench:
 
 
 @dataclass(slots=True)
+class Stopwatch(Bench):
+    """Measures the times of the calls of one test, and weighs nothing."""
+
+    def weigh(self, call: Call, name: str = "") -> None:  # noqa: ARG002
+        """Weigh nothing."""
+        self.used = True
+
+    async def weigh_async(self, call: Call, name: str = "") -> None:  # noqa: ARG002
+        """Weigh nothing."""
+        self.used = True
+
+
+@dataclass(slots=True)
 class Rehearsal(Bench):
     """Makes the calls and measures no time: that is measured in other processes. Weighs them where it is to."""
 
@@ -170,6 +183,7 @@ class Recorder:
     rows: dict[Key, Row] = field(default_factory=dict)
     skipped: dict[str, Skipped] = field(default_factory=dict)
     memory_only: bool = False
+    times_only: bool = False
     room: str | None = None
     _memory: dict[float, MemoryProbe] = field(default_factory=dict)
 
@@ -182,11 +196,9 @@ class Recorder:
     def bench(self, subject: Subject) -> Bench:
         """Return what measures the calls of one test."""
         probe = self.memory_probe(subject.settings.time)
-        return (
-            Rehearsal(subject, self.record, probe, weighs=True)
-            if self.memory_only
-            else Bench(subject, self.record, probe)
-        )
+        if self.memory_only:
+            return Rehearsal(subject, self.record, probe, weighs=True)
+        return (Stopwatch if self.times_only else Bench)(subject, self.record, probe)
 
     def rehearsal(self, subject: Subject) -> Bench:
         """Return what makes the calls of one test and measures nothing."""

@@ -34,7 +34,7 @@ class Fresh(Measuring):
         self.recorder = (
             _profiling(request.profile, rootdir, room)
             if request.profile
-            else Recorder(memory_only=request.memory_only, room=room)
+            else Recorder(memory_only=request.memory_only, times_only=request.times_only, room=room)
         )
         super().__init__(settings, self.recorder)
         self.request = request

@@ -6,7 +6,7 @@ import contextlib
 import os
 import platform
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,8 +110,8 @@ class StoredSession(Session):
             doubtful = {j.key: len(self.recorder.rows[j.key].samples) for j in judgements if self._needs_fresh(j)}
             if not doubtful:
                 break
-            self.say(f"pe-perf: measuring {test} again in {self.settings.fresh} fresh processes")
-            self._measure_again([test], doubtful)
+            self.say(f"pe-perf: measuring {test} again in fresh processes")
+            self._measure_again([test], doubtful, lambda: self._is_dispelled(test))
             judgements = self._judge(test)
             if all(len(self.recorder.rows[key].samples) <= before for key, before in doubtful.items()):
                 break
@@ -292,17 +292,33 @@ class StoredSession(Session):
     def _is_let_be(self, judgement: Judgement) -> bool:
         """Whether a first doubt is not worth fresh processes: whatever they say, nothing fails."""
         row = self.recorder.rows[judgement.key]
-        asked_for = self.settings.confirm != "failing" or self.settings.strict or self.update
         base = self._base(row)
-        return not asked_for and suspected(row, judgement, base) and cannot_fail(row, base, judgement)
+        return self._only_failing and suspected(row, judgement, base) and cannot_fail(row, base, judgement)
 
-    def _measure_again(self, tests: Sequence[str], keys: Iterable[Key]) -> None:
-        """Add the samples of fresh processes to the rows of ``tests``; what cannot be had is the problem of ``keys``."""
+    @property
+    def _only_failing(self) -> bool:
+        """Whether this run is after nothing but what fails a test."""
+        return self.settings.confirm == "failing" and not self.settings.strict and not self.update
+
+    def _is_dispelled(self, test: str) -> bool:
+        """Whether a fresh process has left no doubt about ``test``, and another one is not wanted for its own sake."""
+        return self._only_failing and not any(map(self._needs_fresh, self._judge(test)))
+
+    def _measure_again(
+        self, tests: Sequence[str], keys: Collection[Key], is_enough: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Add the samples of fresh processes to the rows of ``tests``; what cannot be had is the problem of ``keys``.
+
+        Memory is left out where only times are in doubt.
+        """
         command = self.place.command
         limit = self.settings.timeout + PATIENCE * sum(self.durations.get(test, 0.0) for test in tests)
+        times_only = all(METRICS[key.metric].assume == "noisy" for key in keys)
         for _ in range(self.settings.fresh):
             try:
-                answer = fresh.measure_again(command.again, tests, folder=command.folder, timeout=limit)
+                answer = fresh.measure_again(
+                    command.again, tests, folder=command.folder, timeout=limit, times_only=times_only
+                )
             except fresh.FreshProcessError as error:
                 self._give_up(keys, str(error))
                 return
@@ -312,6 +328,8 @@ class StoredSession(Session):
             absent = set(keys) - {row.key for row in answer.rows}
             for key in absent:
                 self._give_up([key], f"a fresh process did not measure it: {reasons.get(key.test, 'it was not found')}")
+            if is_enough():
+                return
 
     def _give_up(self, keys: Iterable[Key], problem: str) -> None:
         for key in keys:

@@ -18,7 +18,7 @@ the same work, and stays at each for 20 to 60 ms; on top of that exponential noi
 processes that never see the fast speed. The reference workload runs three times after a reading, or every 10 ms.
 
 The flow is the real one: one process; where its reference was slow, three processes say how slow the machine is; as long
-as a row is suspected it gets two fresh ones and is judged on all.
+as a row is suspected it gets two fresh ones, or with --failing one after the other, and is judged on all.
 """
 
 from __future__ import annotations
@@ -178,7 +178,8 @@ def flow(rng: random.Random, case: Case, change: float, *, failing: bool = False
         row = replace(row, samples=(replace(first, machine=case.head.machine(rng)),))
     judgement = judge(row, base)
     while suspected(row, judgement) and not (failing and cannot_fail(row, base, judgement)):
-        row = replace(row, samples=row.samples + tuple(case.head.draw(rng, change) for _ in range(FRESH)))
+        for _ in range(1 if failing else FRESH):
+            row = replace(row, samples=(*row.samples, case.head.draw(rng, change)))
         judgement = judge(row, base)
     return Result(judgement.verdict, len(row.samples), refused)
 
@@ -254,8 +255,8 @@ def table(
         often = Counter(result.processes for result in drawn)
         refused = sum(result.refused for result in drawn)
         cells = [percent(last[Verdict.REGRESSED], tests, 3), percent(last[Verdict.INCONCLUSIVE], tests)]
-        cells += [percent(last[Verdict.IMPROVED], tests, 3), percent(often[3] + often[5], tests, 1)]
-        cells += [percent(often[5], tests), percent(refused, tests + refused)]
+        cells += [percent(last[Verdict.IMPROVED], tests, 3), percent(tests - often[1], tests, 1)]
+        cells += [percent(often[4] + often[5], tests), percent(refused, tests + refused)]
         for change in changes:
             results = (flow(rng, case, change, failing=options.failing) for _ in range(power_tests))
             hits = sum(result.verdict is Verdict.REGRESSED for result in results)

@@ -43,7 +43,7 @@ _NOT_INHERITED = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a fresh process is asked for: the node ids to measure, where to write the rows, and whether only memory.
+    """What a fresh process is asked for: the node ids to measure, where to write the rows, and whether only memory or none.
 
     Where there are rows to ``profile``, it looks at these and measures nothing.
     """
@@ -51,6 +51,7 @@ class Request:
     tests: tuple[str, ...]
     out: str
     memory_only: bool = False
+    times_only: bool = False
     profile: tuple[Key, ...] = ()
 
     @property
@@ -121,9 +122,10 @@ def measure_again(
     *,
     folder: Path,
     timeout: float,
+    times_only: bool = False,
     environ: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Run ``command`` in a fresh process for ``tests`` and return what it measured.
+    """Run ``command`` in a fresh process for ``tests`` and return what it measured, of their ``times_only`` or of all.
 
     The process gets ``environ``, or this one's environment.
 
@@ -133,7 +135,7 @@ def measure_again(
     """
     with workspace() as room:
         out, log = room.path / "rows.json", room.path / "log.txt"
-        request = Request(tuple(tests), str(out))
+        request = Request(tuple(tests), str(out), times_only=times_only)
         environ = inherited(os.environ if environ is None else environ)
         environ[VARIABLE] = msgspec.json.encode(request).decode()
         with log.open("wb") as stream:

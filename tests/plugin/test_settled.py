@@ -189,3 +189,20 @@ def test_what_cannot_be_settled_says_how_it_could(repository):
     assert result.status == 0, result.out
     assert repository.verdicts()["test_slow", "", "latency"] == "inconclusive"
     assert "--pe-perf-against COMMIT" in repository.reasons()["test_slow latency"]
+
+
+def test_memory_is_not_weighed_again_where_only_a_time_is_in_doubt(project):
+    """Fresh processes measure what is in doubt of a test; a count in doubt is counted behind the same calls as before."""
+    project.write("work.py", WORK)
+    project.write("test_it.py", "import work\n\ndef test_slow(benchmark):\n    benchmark(work.f)\n")
+    project.settings('confirm = "never"\n[tool.pytest.ini_options]\npythonpath = ["."]\n')
+    project.accept()
+    make_baseline_faster(project, "test_slow", 20)
+    assert project.gate().status == 1
+    samples = {row["key"]["metric"]: len(row["samples"]) for row in project.run_file()["run"]["rows"]}
+    assert (samples["latency"], samples["allocations"]) == (5, 1)
+    value = project.rows()["test_slow", "allocations"]["value"]
+    project.edit_row("test_slow", "allocations", value=value + 1)
+    project.gate()
+    samples = {row["key"]["metric"]: len(row["samples"]) for row in project.run_file()["run"]["rows"]}
+    assert samples["allocations"] >= 3
